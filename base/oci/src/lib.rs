@@ -1,0 +1,3 @@
+//! The OCI runtime configuration and image documents as Rust types.
+
+#![forbid(unsafe_code)]

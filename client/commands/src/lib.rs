@@ -1,0 +1,3 @@
+//! The command line: docker's commands.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Engine API requests from a client.
+
+#![forbid(unsafe_code)]

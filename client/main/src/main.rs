@@ -1,0 +1,5 @@
+//! The client program.
+
+#![forbid(unsafe_code)]
+
+fn main() {}

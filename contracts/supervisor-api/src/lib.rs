@@ -1,0 +1,3 @@
+//! containerd's gRPC messages and services: daemon to supervisor.
+
+#![forbid(unsafe_code)]

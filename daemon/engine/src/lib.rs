@@ -1,0 +1,3 @@
+//! The engine: containers, images, exec, events, stats.
+
+#![forbid(unsafe_code)]

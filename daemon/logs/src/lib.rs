@@ -1,0 +1,3 @@
+//! Reading container logs.
+
+#![forbid(unsafe_code)]

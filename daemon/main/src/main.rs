@@ -1,0 +1,5 @@
+//! The daemon program.
+
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Networks, sandboxes, addresses and published ports.
+
+#![forbid(unsafe_code)]

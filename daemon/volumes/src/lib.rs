@@ -1,0 +1,3 @@
+//! Named volumes.
+
+#![forbid(unsafe_code)]

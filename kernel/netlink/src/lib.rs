@@ -1,0 +1,3 @@
+//! Routes, links and nftables over netlink.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Cgroups v1 and v2 behind one trait.
+
+#![forbid(unsafe_code)]

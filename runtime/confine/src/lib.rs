@@ -1,0 +1,3 @@
+//! Confinement: capabilities, seccomp, rlimits, no_new_privs, labels.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Containers: create, start, exec, kill, delete, state.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,5 @@
+//! The runtime program.
+
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! A container's root file system: mounts, devices, masked paths, pivot.
+
+#![forbid(unsafe_code)]

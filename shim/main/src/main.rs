@@ -1,0 +1,5 @@
+//! The shim program.
+
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Blobs by digest.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,5 @@
+//! The supervisor program.
+
+#![forbid(unsafe_code)]
+
+fn main() {}

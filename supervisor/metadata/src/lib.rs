@@ -1,0 +1,3 @@
+//! What exists: images, labels, leases, snapshots, containers.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Registries: resolve, authenticate, fetch.
+
+#![forbid(unsafe_code)]

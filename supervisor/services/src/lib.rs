@@ -1,0 +1,3 @@
+//! The containerd gRPC services.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Overlay snapshots and the layer extractor.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Shims and their tasks: launch, adoption, events.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! End-to-end tests: api.
+
+#![forbid(unsafe_code)]

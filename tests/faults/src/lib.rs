@@ -1,0 +1,3 @@
+//! End-to-end tests: faults.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! End-to-end tests: network.
+
+#![forbid(unsafe_code)]

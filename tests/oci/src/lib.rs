@@ -1,0 +1,3 @@
+//! End-to-end tests: oci.
+
+#![forbid(unsafe_code)]

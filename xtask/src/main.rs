@@ -1,0 +1,5 @@
+//! Everything a developer repeats.
+
+#![forbid(unsafe_code)]
+
+fn main() {}
