@@ -1,3 +1,128 @@
 //! Containers: create, start, exec, kill, delete, state.
+//!
+//! The library that `gantry-runtime` and the shim link. It does what runtime-spec calls the
+//! runtime's operations, synchronously, and keeps no process of its own: a container's truth is
+//! the kernel plus `<root>/<id>/state.json`. It reads no argv, writes no log, and waits for no
+//! container; who reaps init is the caller (or the subreaper above it).
+//!
+//! Entry points: [`create`], [`start`], [`exec`], [`kill`], [`delete`], [`state`], [`processes`],
+//! [`pause`], [`resume`], [`update`], [`stats`].
+//!
+//! Invariants:
+//! - the caller is single-threaded (a cloned child goes on with this code, without exec);
+//! - nothing on the host but the state folder and the cgroups changes: every mount is made in the
+//!   container's own mount namespace;
+//! - a failed `create` leaves nothing behind.
 
 #![forbid(unsafe_code)]
+
+mod error;
+mod request;
+
+pub use contracts_runtime_api::{State, Stats, Status};
+pub use error::Error;
+pub use request::{
+    CreateOptions, CreateRequest, Created, ExecOptions, ExecRequest, Executed, RootfsMount, Stdio,
+};
+
+use base_oci::runtime::Resources;
+use std::path::Path;
+
+/// Makes a container: namespaces, mounts, limits. Its init waits for [`start`].
+///
+/// # Errors
+/// The first step that failed; everything done before is undone.
+pub fn create(request: CreateRequest<'_>) -> Result<Created, Error> {
+    drop(request);
+    Err(Error::Unimplemented("create"))
+}
+
+/// Lets a created container's init go on to the program.
+///
+/// # Errors
+/// There is no such container, or it is not in the state `created`.
+pub fn start(root: &Path, id: &str) -> Result<(), Error> {
+    let _ = (root, id);
+    Err(Error::Unimplemented("start"))
+}
+
+/// Runs a further process in a container.
+///
+/// # Errors
+/// The container is not running, or the process cannot be started.
+pub fn exec(request: ExecRequest<'_>) -> Result<Executed, Error> {
+    drop(request);
+    Err(Error::Unimplemented("exec"))
+}
+
+/// Sends a signal to a container's init, or with `all` to each of its processes.
+///
+/// # Errors
+/// There is no such container, or it has ended.
+pub fn kill(root: &Path, id: &str, signal: i32, all: bool) -> Result<(), Error> {
+    let _ = (root, id, signal, all);
+    Err(Error::Unimplemented("kill"))
+}
+
+/// Removes what `create` made; with `force` kills the container first.
+///
+/// # Errors
+/// The container still runs, or a resource cannot be removed.
+pub fn delete(root: &Path, id: &str, force: bool) -> Result<(), Error> {
+    let _ = (root, id, force);
+    Err(Error::Unimplemented("delete"))
+}
+
+/// What a container is doing.
+///
+/// # Errors
+/// There is no such container.
+pub fn state(root: &Path, id: &str) -> Result<State, Error> {
+    let _ = (root, id);
+    Err(Error::Unimplemented("state"))
+}
+
+/// The processes of a container, as the host numbers them.
+///
+/// # Errors
+/// There is no such container.
+pub fn processes(root: &Path, id: &str) -> Result<Vec<i32>, Error> {
+    let _ = (root, id);
+    Err(Error::Unimplemented("processes"))
+}
+
+/// Freezes a container.
+///
+/// # Errors
+/// It is not running, or the kernel has no freezer for it.
+pub fn pause(root: &Path, id: &str) -> Result<(), Error> {
+    let _ = (root, id);
+    Err(Error::Unimplemented("pause"))
+}
+
+/// Thaws a container.
+///
+/// # Errors
+/// It is not paused.
+pub fn resume(root: &Path, id: &str) -> Result<(), Error> {
+    let _ = (root, id);
+    Err(Error::Unimplemented("resume"))
+}
+
+/// Changes a container's limits; those left out stay.
+///
+/// # Errors
+/// It has ended, or the kernel refuses a limit.
+pub fn update(root: &Path, id: &str, resources: &Resources) -> Result<(), Error> {
+    let _ = (root, id, resources);
+    Err(Error::Unimplemented("update"))
+}
+
+/// What a container uses.
+///
+/// # Errors
+/// It has ended.
+pub fn stats(root: &Path, id: &str) -> Result<Stats, Error> {
+    let _ = (root, id);
+    Err(Error::Unimplemented("stats"))
+}

@@ -1,0 +1,125 @@
+//! What the callers of [`create`](crate::create) and [`exec`](crate::exec) say and get.
+
+use base_oci::runtime::{Process, Spec};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+/// A container to be made.
+#[derive(Debug)]
+pub struct CreateRequest<'a> {
+    /// Folder of all containers' state.
+    pub root: &'a Path,
+    /// The container's id.
+    pub id: &'a str,
+    /// The bundle: what relative paths of the configuration start from.
+    pub bundle: &'a Path,
+    /// The configuration.
+    pub spec: &'a Spec,
+    /// Mounts of which the root file system is made, inside the container's mount namespace only;
+    /// when empty, `spec.root.path` is used as it is.
+    pub rootfs_mounts: &'a [RootfsMount],
+    /// What becomes of stdin, stdout and stderr.
+    pub stdio: Stdio,
+    /// Everything else.
+    pub options: CreateOptions,
+}
+
+/// A mount of the root file system, as containerd's snapshotters describe it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootfsMount {
+    /// `overlay`, `bind` and so on.
+    pub fstype: String,
+    /// Source; a folder for `bind`.
+    pub source: String,
+    /// Where below the root file system; empty for the root itself.
+    pub target: String,
+    /// Options as mount(8) writes them.
+    pub options: Vec<String>,
+}
+
+/// What becomes of stdin, stdout and stderr.
+#[derive(Debug, Default)]
+pub enum Stdio {
+    /// The caller's own.
+    #[default]
+    Inherit,
+    /// These.
+    Descriptors {
+        /// Becomes descriptor 0.
+        stdin: OwnedFd,
+        /// Becomes descriptor 1.
+        stdout: OwnedFd,
+        /// Becomes descriptor 2.
+        stderr: OwnedFd,
+    },
+    /// A pseudo-terminal of the container's devpts, whose master is handed back.
+    Terminal,
+}
+
+/// Lesser choices of a creation.
+#[derive(Clone, Debug, Default)]
+pub struct CreateOptions {
+    /// File to write init's pid to.
+    pub pid_file: Option<PathBuf>,
+    /// Move the root mount and chroot instead of pivot_root (initramfs hosts).
+    pub no_pivot: bool,
+    /// Stay in the caller's session keyring.
+    pub no_new_keyring: bool,
+    /// How many descriptors from 3 on the program inherits.
+    pub preserve_fds: u32,
+    /// Unix socket that receives the terminal's master.
+    pub console_socket: Option<PathBuf>,
+}
+
+/// A container that was made and waits for [`start`](crate::start).
+#[derive(Debug)]
+pub struct Created {
+    /// Its init, as the caller numbers it.
+    pub pid: i32,
+    /// Its init.
+    pub pidfd: OwnedFd,
+    /// The terminal's master, for [`Stdio::Terminal`] without a console socket.
+    pub console: Option<OwnedFd>,
+    /// The container's namespaces. Who keeps them open keeps their teardown out of init's exit;
+    /// close them when nobody waits.
+    pub namespaces: Vec<OwnedFd>,
+}
+
+/// A process to be run in a container.
+#[derive(Debug)]
+pub struct ExecRequest<'a> {
+    /// Folder of all containers' state.
+    pub root: &'a Path,
+    /// The container's id.
+    pub id: &'a str,
+    /// The process.
+    pub process: &'a Process,
+    /// What becomes of stdin, stdout and stderr.
+    pub stdio: Stdio,
+    /// Everything else.
+    pub options: ExecOptions,
+}
+
+/// Lesser choices of an exec.
+#[derive(Clone, Debug, Default)]
+pub struct ExecOptions {
+    /// File to write the pid to.
+    pub pid_file: Option<PathBuf>,
+    /// How many descriptors from 3 on the program inherits.
+    pub preserve_fds: u32,
+    /// Unix socket that receives the terminal's master.
+    pub console_socket: Option<PathBuf>,
+    /// Join even a paused container's cgroup (the process then waits frozen).
+    pub ignore_paused: bool,
+}
+
+/// A process that runs in a container; the caller (or the subreaper above it) reaps it.
+#[derive(Debug)]
+pub struct Executed {
+    /// The process, as the caller numbers it.
+    pub pid: i32,
+    /// The process.
+    pub pidfd: OwnedFd,
+    /// The terminal's master, for [`Stdio::Terminal`] without a console socket.
+    pub console: Option<OwnedFd>,
+}
