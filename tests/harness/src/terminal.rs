@@ -1,0 +1,85 @@
+//! A program in a real terminal: tmux, driven by keys and read by screen.
+
+use crate::{output_of, wait};
+use std::process::Command;
+use std::time::Duration;
+
+/// A tmux session of the test's own with one program in it; it ends on drop.
+pub struct Terminal {
+    socket: String,
+}
+
+impl Terminal {
+    /// Starts `command` (a shell line) in a terminal of this size.
+    #[must_use]
+    pub fn start(command: &str, columns: u16, rows: u16) -> Self {
+        let socket = format!("gantry-test-{}-{columns}x{rows}", std::process::id());
+        let terminal = Self { socket };
+        let _ = output_of(&mut terminal.tmux(&[
+            "-f",
+            "/dev/null",
+            "new-session",
+            "-d",
+            "-x",
+            &columns.to_string(),
+            "-y",
+            &rows.to_string(),
+            command,
+        ]));
+        terminal
+    }
+
+    fn tmux(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("tmux");
+        command.args(["-L", &self.socket]).args(arguments).env("TERM", "xterm");
+        command
+    }
+
+    /// Presses keys, in tmux's names (`C-c`, `Enter`).
+    pub fn press(&self, keys: &[&str]) {
+        let _ = output_of(&mut self.tmux(&[&["send-keys"], keys].concat()));
+    }
+
+    /// Types a line and ends it.
+    pub fn line(&self, text: &str) {
+        let _ = output_of(&mut self.tmux(&["send-keys", "-l", text]));
+        self.press(&["Enter"]);
+    }
+
+    /// Changes the terminal's size.
+    pub fn resize(&self, columns: u16, rows: u16) {
+        let _ = output_of(&mut self.tmux(&[
+            "resize-window",
+            "-x",
+            &columns.to_string(),
+            "-y",
+            &rows.to_string(),
+        ]));
+    }
+
+    /// What the screen shows; empty once the program has ended.
+    #[must_use]
+    pub fn screen(&self) -> String {
+        let output = self.tmux(&["capture-pane", "-p"]).output();
+        output
+            .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// Waits until the screen shows `text`.
+    ///
+    /// # Panics
+    /// After twenty seconds, with the screen.
+    pub fn expect(&self, text: &str) {
+        wait::until(&format!("{text:?} on the screen"), Duration::from_secs(20), || {
+            let screen = self.screen();
+            if screen.contains(text) { Ok(()) } else { Err(format!("\n{screen}")) }
+        });
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.tmux(&["kill-server"]).output();
+    }
+}
