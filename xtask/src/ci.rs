@@ -6,8 +6,9 @@ use anyhow::Result;
 use std::time::Instant;
 
 /// Packages whose tests start daemons and containers; they run one after another.
-const END_TO_END: [&str; 7] = [
+const END_TO_END: [&str; 8] = [
     "tests-harness",
+    "tests-engine",
     "tests-cli",
     "tests-api",
     "tests-oci",
