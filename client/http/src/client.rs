@@ -11,7 +11,7 @@ use crate::hijack::Hijacked;
 use crate::message::{Head, Outgoing, read_head};
 use crate::request::{Method, Request, Response};
 use crate::transport::{ConnectError, Stream, connect};
-use crate::version::ApiVersion;
+use contracts_engine_api::ApiVersion;
 use std::fmt;
 use std::io::{BufReader, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -29,6 +29,8 @@ pub trait Launcher: Send + Sync {
     fn launch(&self) -> std::result::Result<bool, String>;
 }
 
+/// The newest version whose answers the commands know how to show: 1.NEWEST.
+const NEWEST: u16 = 51;
 const BUFFER: usize = 16 * 1024;
 /// More idle connections than any command uses at once.
 const MAX_IDLE: usize = 4;
@@ -67,7 +69,7 @@ impl Client {
         launcher: Option<Box<dyn Launcher>>,
     ) -> Self {
         let state = State {
-            version: fixed.unwrap_or(ApiVersion::NEWEST),
+            version: fixed.clone().unwrap_or_else(|| ApiVersion::new(1, NEWEST)),
             idle: Vec::new(),
             connected_before: false,
         };
@@ -89,7 +91,7 @@ impl Client {
     /// The API version in use; agreed once the daemon has answered anything.
     #[must_use]
     pub fn version(&self) -> ApiVersion {
-        self.state().version
+        self.state().version.clone()
     }
 
     /// A GET request.
@@ -167,7 +169,7 @@ impl Client {
         upgrade: bool,
     ) -> Result<(Head, BufReader<Stream>)> {
         let version = self.version();
-        let (head, connection) = self.exchange(request, Some(version), upgrade)?;
+        let (head, connection) = self.exchange(request, Some(&version), upgrade)?;
         if head.status != 400 || self.fixed.is_some() {
             return Ok((head, connection));
         }
@@ -175,7 +177,7 @@ impl Client {
             Some(theirs) if theirs < version => {
                 self.learn(&head);
                 self.response(Method::Get, head, connection)?.discard()?;
-                self.exchange(request, Some(self.version()), upgrade)
+                self.exchange(request, Some(&self.version()), upgrade)
             }
             _ => Ok((head, connection)),
         }
@@ -189,7 +191,7 @@ impl Client {
             head.header("Api-Version").and_then(|text| text.parse::<ApiVersion>().ok())
         {
             let mut state = self.state();
-            state.version = theirs.min(ApiVersion::NEWEST);
+            state.version = theirs.min(ApiVersion::new(1, NEWEST));
         }
     }
 
@@ -208,7 +210,7 @@ impl Client {
     fn exchange(
         &self,
         request: &Request<'_>,
-        version: Option<ApiVersion>,
+        version: Option<&ApiVersion>,
         upgrade: bool,
     ) -> Result<(Head, BufReader<Stream>)> {
         let target = request.target(version);

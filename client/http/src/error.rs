@@ -70,7 +70,7 @@ pub enum Error {
         path: String,
         /// What does not fit.
         #[source]
-        source: serde_json::Error,
+        source: contracts_engine_api::decode::DecodeError,
     },
     /// The daemon refused.
     #[error("Error response from daemon: {message}")]

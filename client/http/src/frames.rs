@@ -1,35 +1,11 @@
 //! Docker's multiplexed stdio: frames of an 8-byte header and a payload (moby `api/pkg/stdcopy`).
 
+use contracts_engine_api::stream::{FrameHeader, HEADER_LENGTH, Stream};
 use std::io::{self, Read};
-
-/// Which stream a frame belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// Echoed standard input; written to standard output.
-    Stdin,
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-    /// An error of the daemon's own, in place of output.
-    Daemon,
-}
-
-/// A frame's header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FrameHeader {
-    /// The stream.
-    pub source: Source,
-    /// How many bytes follow.
-    pub length: u32,
-}
 
 /// A damaged or broken stream of frames.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
-    /// The stream's kind is unknown: this is not a stream of frames.
-    #[error("unrecognized stream: {0}")]
-    Source(u8),
     /// The connection broke.
     #[error("the output stream broke")]
     Read(#[from] io::Error),
@@ -41,33 +17,11 @@ pub enum FrameError {
     Daemon(String),
 }
 
-impl FrameHeader {
-    /// Its length on the wire.
-    pub const SIZE: usize = 8;
-
-    /// Reads a header.
-    ///
-    /// # Errors
-    ///
-    /// When the kind of stream is unknown.
-    pub fn parse(bytes: [u8; Self::SIZE]) -> Result<Self, FrameError> {
-        let source = match bytes[0] {
-            0 => Source::Stdin,
-            1 => Source::Stdout,
-            2 => Source::Stderr,
-            3 => Source::Daemon,
-            other => return Err(FrameError::Source(other)),
-        };
-        let length = u32::from_be_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
-        Ok(Self { source, length })
-    }
-}
-
 /// Takes frames apart. Payloads are passed on as they come, never gathered: a frame may say 4 GiB.
 #[derive(Debug)]
 pub struct Frames<R> {
     from: R,
-    current: Option<(Source, u32)>,
+    current: Option<(Stream, u32)>,
 }
 
 /// The longest error text that is read out of a stream.
@@ -84,7 +38,7 @@ impl<R: Read> Frames<R> {
     /// # Errors
     ///
     /// When the stream breaks, is no stream of frames, or carries the daemon's own error.
-    pub fn read(&mut self, buffer: &mut [u8]) -> Result<Option<(Source, usize)>, FrameError> {
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<Option<(Stream, usize)>, FrameError> {
         loop {
             match self.current {
                 Some((source, left)) if left > 0 => {
@@ -99,10 +53,10 @@ impl<R: Read> Frames<R> {
                 }
                 _ => {
                     let Some(header) = self.header()? else { return Ok(None) };
-                    if header.source == Source::Daemon {
+                    if header.stream == Stream::SystemError {
                         return Err(self.daemon_error(header.length));
                     }
-                    self.current = Some((header.source, header.length));
+                    self.current = Some((header.stream, header.length));
                 }
             }
         }
@@ -110,9 +64,9 @@ impl<R: Read> Frames<R> {
 
     /// The next header; `None` at a clean end, and at a cut header (the peer died).
     fn header(&mut self) -> Result<Option<FrameHeader>, FrameError> {
-        let mut bytes = [0; FrameHeader::SIZE];
+        let mut bytes = [0; HEADER_LENGTH];
         match self.from.read_exact(&mut bytes) {
-            Ok(()) => FrameHeader::parse(bytes).map(Some),
+            Ok(()) => Ok(Some(FrameHeader::decode(bytes)?)),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -132,7 +86,7 @@ impl<R: Read> Frames<R> {
 mod tests {
     use super::*;
 
-    fn all(bytes: &[u8]) -> Vec<(Source, Vec<u8>)> {
+    fn all(bytes: &[u8]) -> Vec<(Stream, Vec<u8>)> {
         let mut frames = Frames::new(bytes);
         let mut buffer = [0; 3];
         let mut out = Vec::new();
@@ -148,19 +102,19 @@ mod tests {
         assert_eq!(
             all(bytes),
             [
-                (Source::Stdout, b"hel".to_vec()),
-                (Source::Stdout, b"lo".to_vec()),
-                (Source::Stderr, b"!".to_vec())
+                (Stream::Stdout, b"hel".to_vec()),
+                (Stream::Stdout, b"lo".to_vec()),
+                (Stream::Stderr, b"!".to_vec())
             ]
         );
     }
 
     #[test]
     fn a_cut_stream_ends_and_a_foreign_one_is_refused() {
-        assert_eq!(all(b"\x01\0\0\0\0\0\0\x09ab"), [(Source::Stdout, b"ab".to_vec())]);
+        assert_eq!(all(b"\x01\0\0\0\0\0\0\x09ab"), [(Stream::Stdout, b"ab".to_vec())]);
         assert_eq!(all(b"\x01\0\0"), []);
         let mut frames = Frames::new(&b"HTTP/1.1 400"[..]);
-        assert!(matches!(frames.read(&mut [0; 8]), Err(FrameError::Source(b'H'))));
+        assert!(matches!(frames.read(&mut [0; 8]), Err(FrameError::Read(_))));
     }
 
     #[test]

@@ -21,15 +21,13 @@ mod request;
 mod ssh;
 mod tls;
 mod transport;
-mod version;
 
 pub use body::Body;
 pub use client::{Client, Launcher};
 pub use endpoint::{Endpoint, InvalidHost, Place, TlsFiles, parse_host};
 pub use error::{Error, Result};
-pub use frames::{FrameError, FrameHeader, Frames, Source};
+pub use frames::{FrameError, Frames};
 pub use hijack::Hijacked;
 pub use request::{Method, Request, Response};
 pub use tls::TlsError;
 pub use transport::Stream;
-pub use version::ApiVersion;

@@ -5,6 +5,7 @@ use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::hijack::Hijacked;
 use crate::message::Head;
+use contracts_engine_api::{ApiVersion, decode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Write as _;
@@ -130,7 +131,7 @@ impl<'c> Request<'c> {
     pub fn fetch<T: DeserializeOwned>(self) -> Result<T> {
         let path = self.path.clone();
         let bytes = self.send()?.bytes()?;
-        serde_json::from_slice(&bytes).map_err(|source| Error::Json { path, source })
+        decode::from_slice(&bytes).map_err(|source| Error::Json { path, source })
     }
 
     /// Sends it and takes the connection over.
@@ -143,7 +144,7 @@ impl<'c> Request<'c> {
     }
 
     /// Path and query, with the API version in front when there is one.
-    pub(crate) fn target(&self, version: Option<crate::ApiVersion>) -> String {
+    pub(crate) fn target(&self, version: Option<&ApiVersion>) -> String {
         let mut out = String::with_capacity(self.path.len() + 64);
         if let Some(version) = version {
             let _ = write!(out, "/v{version}");
