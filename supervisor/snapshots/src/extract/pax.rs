@@ -233,7 +233,7 @@ mod tests {
             &b"99 path=x\n"[..],
             b"3 =\n",
             b"0 path=x\n",
-            b"10 path=x\n",
+            b"11 path=x\n",
             b"-1 path=x\n",
             b"99999999999999999999999 path=x\n",
             b"path=x\n",
