@@ -10,11 +10,13 @@
 pub mod daemon;
 pub mod images;
 pub mod leaks;
+pub mod reference;
 pub mod registry;
 pub mod terminal;
 pub mod wait;
 
 pub use daemon::Daemon;
+pub use reference::Reference;
 pub use registry::Registry;
 
 use std::path::{Path, PathBuf};
