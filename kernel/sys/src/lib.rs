@@ -1,1 +1,44 @@
 //! System calls: the only crate with unsafe code.
+//!
+//! What `rustix` has safely is used from there; here is what it lacks or marks unsafe. One
+//! function a system call, owned or borrowed descriptors in and out, `EINTR` retried where the
+//! call may be. A function returns the bare [`Errno`]; the caller's error enum says which step it
+//! was and what it acted on.
+//!
+//! - [`clone3`], [`execve`], [`exit_now`]: processes.
+//! - [`setns`], [`unshare`], [`namespace_of`]: namespaces.
+//! - [`mount`]: the calls that make and change mounts by descriptor.
+//! - [`message`]: datagrams with descriptors between parent and child.
+//! - [`seccomp`], [`keyring`], [`scheduling`], [`bpf`], [`signals`]: one facility each.
+
+#![expect(unsafe_code, reason = "this crate is where unsafe code lives")]
+
+pub mod bpf;
+mod clone;
+mod execute;
+pub mod keyring;
+pub mod message;
+pub mod mount;
+mod namespaces;
+pub mod scheduling;
+pub mod seccomp;
+pub mod signals;
+
+pub use clone::{CloneFlags, Cloned, clone3};
+pub use execute::{close_on_exec_from, execute_descriptor, execve, exit_now};
+pub use namespaces::{NamespaceFlags, PidfdNamespace, namespace_of, setns, unshare};
+pub use rustix::io::Errno;
+
+/// The result of a system call.
+pub type Result<T> = std::result::Result<T, Errno>;
+
+/// Turns a raw return value into a result.
+fn check(value: libc::c_long) -> Result<libc::c_long> {
+    if value < 0 { Err(last_errno()) } else { Ok(value) }
+}
+
+/// The calling thread's `errno`.
+fn last_errno() -> Errno {
+    let code = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
+    Errno::from_raw_os_error(code)
+}
