@@ -22,6 +22,15 @@ impl Reference {
     /// When it does not answer within forty seconds.
     #[must_use]
     pub fn dockerd(options: &[&str]) -> Self {
+        Self::dockerd_from(Path::new("/usr/sbin"), options)
+    }
+
+    /// A dockerd from a folder that also holds the programs it starts.
+    ///
+    /// # Panics
+    /// When it does not answer within forty seconds.
+    #[must_use]
+    pub fn dockerd_from(programs: &Path, options: &[&str]) -> Self {
         let roots = folder();
         let (data, exec) = (roots.path().join("data"), roots.path().join("exec"));
         let socket = roots.path().join("docker.sock");
@@ -33,9 +42,13 @@ impl Reference {
                 "--",
                 "sh",
                 "-c",
-                "ip link set lo up && exec /usr/sbin/dockerd \"$@\"",
+                "ip link set lo up && exec dockerd \"$@\"",
                 "dockerd",
             ])
+            .env(
+                "PATH",
+                format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default()),
+            )
             .arg("--data-root")
             .arg(data)
             .arg("--exec-root")
