@@ -1,8 +1,8 @@
 //! Request headers that both ends know.
 
 use base_telemetry::TraceContext;
-use tonic::Request;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
+use tonic::{Request, Status};
 
 /// The namespace that a call works in; needed by nearly every call.
 pub const NAMESPACE: &str = "containerd-namespace";
@@ -66,6 +66,21 @@ impl CallContext {
 #[must_use]
 pub fn text<'a>(headers: &'a MetadataMap, key: &str) -> Option<&'a str> {
     headers.get(key).and_then(|value| value.to_str().ok())
+}
+
+/// The namespace that a call works in.
+///
+/// # Errors
+/// `FailedPrecondition` where it names none, as containerd answers; `InvalidArgument` where it is
+/// no identifier.
+pub fn namespace(headers: &MetadataMap) -> Result<&str, Status> {
+    let namespace = text(headers, NAMESPACE)
+        .filter(|namespace| !namespace.is_empty())
+        .ok_or_else(|| Status::failed_precondition("namespace is required"))?;
+    if !is_identifier(namespace) {
+        return Err(Status::invalid_argument(format!("invalid namespace {namespace:?}")));
+    }
+    Ok(namespace)
 }
 
 /// The trace that a call belongs to; a new one where it says none.
