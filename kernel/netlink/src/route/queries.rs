@@ -1,0 +1,128 @@
+//! What the kernel tells about links, addresses and routes.
+
+use super::changes::IFLA_IFNAME;
+use super::ipv4;
+use crate::wire::{attribute, text, u32_at, u64_at};
+use std::net::Ipv4Addr;
+
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFALIAS: u16 = 20;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_STATS64: u16 = 23;
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const RTA_DST: u16 = 1;
+const RTA_OIF: u16 = 4;
+const RT_TABLE_MAIN: u8 = 254;
+
+/// A network interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its index.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Its alias, a free text.
+    pub alias: Option<String>,
+    /// `bridge`, `veth`, …; absent for hardware.
+    pub kind: Option<String>,
+    /// Its hardware address, where it has one of six bytes.
+    pub mac: Option<[u8; 6]>,
+    /// What went through it.
+    pub counters: LinkCounters,
+}
+
+/// What went through a link, as seen from its own side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkCounters {
+    /// Packets received.
+    pub rx_packets: u64,
+    /// Packets sent.
+    pub tx_packets: u64,
+    /// Bytes received.
+    pub rx_bytes: u64,
+    /// Bytes sent.
+    pub tx_bytes: u64,
+    /// Receive errors.
+    pub rx_errors: u64,
+    /// Send errors.
+    pub tx_errors: u64,
+    /// Packets dropped on receipt.
+    pub rx_dropped: u64,
+    /// Packets dropped when sent.
+    pub tx_dropped: u64,
+}
+
+/// An address of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The link's index.
+    pub link: u32,
+    /// The address.
+    pub address: Ipv4Addr,
+    /// The prefix length of its subnet.
+    pub prefix_length: u8,
+}
+
+/// A route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Where to.
+    pub destination: Ipv4Addr,
+    /// The destination's prefix length.
+    pub prefix_length: u8,
+    /// The link that it leaves by, 0 for none.
+    pub link: u32,
+}
+
+pub(super) fn link(payload: &[u8]) -> Option<Link> {
+    let body = payload.get(16..)?;
+    Some(Link {
+        index: u32_at(payload, 4)?,
+        name: text(attribute(body, IFLA_IFNAME)?),
+        alias: attribute(body, IFLA_IFALIAS).map(text),
+        kind: attribute(body, IFLA_LINKINFO)
+            .and_then(|info| attribute(info, IFLA_INFO_KIND))
+            .map(text),
+        mac: attribute(body, IFLA_ADDRESS).and_then(|mac| mac.try_into().ok()),
+        counters: attribute(body, IFLA_STATS64).and_then(counters).unwrap_or_default(),
+    })
+}
+
+/// `struct rtnl_link_stats64`: its first eight fields.
+fn counters(stats: &[u8]) -> Option<LinkCounters> {
+    let field = |index: usize| u64_at(stats, index * 8);
+    Some(LinkCounters {
+        rx_packets: field(0)?,
+        tx_packets: field(1)?,
+        rx_bytes: field(2)?,
+        tx_bytes: field(3)?,
+        rx_errors: field(4)?,
+        tx_errors: field(5)?,
+        rx_dropped: field(6)?,
+        tx_dropped: field(7)?,
+    })
+}
+
+pub(super) fn address(payload: &[u8]) -> Option<Address> {
+    let body = payload.get(8..)?;
+    let address = attribute(body, IFA_LOCAL).or_else(|| attribute(body, IFA_ADDRESS))?;
+    Some(Address {
+        link: u32_at(payload, 4)?,
+        address: ipv4(address)?,
+        prefix_length: *payload.get(1)?,
+    })
+}
+
+pub(super) fn route(payload: &[u8]) -> Option<Route> {
+    let body = payload.get(12..)?;
+    if *payload.get(4)? != RT_TABLE_MAIN {
+        return None;
+    }
+    Some(Route {
+        destination: attribute(body, RTA_DST).map_or(Some(Ipv4Addr::UNSPECIFIED), ipv4)?,
+        prefix_length: *payload.get(1)?,
+        link: attribute(body, RTA_OIF).and_then(|link| u32_at(link, 0)).unwrap_or(0),
+    })
+}
