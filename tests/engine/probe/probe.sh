@@ -65,7 +65,7 @@ ls /proc/self/ns
 section files
 for file in /etc/hostname /etc/hosts /etc/resolv.conf; do
     stat -c '%n %a %u:%g' "$file"
-    grep -v '^#' "$file" | clean
+    grep -vE '^(#|search|options|$)' "$file" | sed 's/^nameserver .*/nameserver HOST/' | clean
 done
 hostname | clean; uname -n | clean
 
