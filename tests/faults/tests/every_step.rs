@@ -1,0 +1,79 @@
+//! Each program is killed at each step of `run`, `exec`, `stop` and `rm`; afterwards the listing is
+//! true, everything can be removed, and nothing is left behind.
+
+#![forbid(unsafe_code)]
+
+use base_faults::{Operation, STEPS};
+use std::time::Duration;
+use tests_faults::Stage;
+use tests_harness::wait;
+
+#[test]
+fn every_program_may_die_at_every_step() {
+    let mut stage = Stage::new();
+    let bystander =
+        stage.daemon.gantry_ok(&["run", "-d", "--name", "bystander", "busybox", "sleep", "100000"]);
+    let bystander_pid = pid(&stage, "bystander");
+    let mut unreached = Vec::new();
+    for step in STEPS {
+        eprintln!("step {}", step.name);
+        if step.operation != Operation::Run {
+            let _ = stage
+                .daemon
+                .gantry_ok(&["run", "-d", "--name", "victim", "busybox", "sleep", "100000"]);
+        }
+        if step.operation == Operation::Rm {
+            let _ = stage.daemon.gantry_ok(&["kill", "victim"]);
+        }
+        stage.arm(step);
+        match step.operation {
+            Operation::Run => stage.attempt(&["run", "--name", "victim", "busybox", "true"]),
+            Operation::Exec => stage.attempt(&["exec", "victim", "true"]),
+            Operation::Stop => stage.attempt(&["stop", "-t", "0", "victim"]),
+            Operation::Rm => stage.attempt(&["rm", "victim"]),
+        }
+        if !stage.reached(step) {
+            unreached.push(step.name);
+        }
+        stage.recover(step);
+        assert_eq!(
+            pid(&stage, "bystander"),
+            bystander_pid,
+            "{}: a bystander was touched",
+            step.name
+        );
+        listing_is_true(&stage, step.name);
+        let _ = stage.daemon.gantry(&["rm", "-f", "victim"]);
+        wait::until("the victim to be gone", Duration::from_secs(20), || {
+            let listed = stage.daemon.gantry_ok(&["ps", "-aq", "--no-trunc"]);
+            if listed.trim() == bystander.trim() {
+                Ok(())
+            } else {
+                Err(format!("{}: {listed}", step.name))
+            }
+        });
+    }
+    assert!(unreached.is_empty(), "steps that nothing reached: {unreached:#?}");
+}
+
+fn pid(stage: &Stage, name: &str) -> String {
+    stage.daemon.gantry_ok(&["inspect", "-f", "{{.State.Pid}} {{.State.Running}}", name])
+}
+
+/// A container that is listed as running has a living process, and no other has one.
+fn listing_is_true(stage: &Stage, step: &str) {
+    wait::until(&format!("{step}: a true listing"), Duration::from_secs(20), || {
+        let ids = stage.daemon.gantry_ok(&["ps", "-aq"]);
+        for id in ids.split_whitespace() {
+            let output =
+                stage.daemon.gantry(&["inspect", "-f", "{{.State.Running}} {{.State.Pid}}", id]);
+            let state = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            let (running, pid) = state.split_once(' ').ok_or_else(|| format!("{id}: {state:?}"))?;
+            let lives = pid != "0" && std::fs::read_link(format!("/proc/{pid}/exe")).is_ok();
+            if (running == "true") != lives {
+                return Err(format!("{id}: {state}"));
+            }
+        }
+        Ok(())
+    });
+}
