@@ -6,7 +6,7 @@ use anyhow::Result;
 use std::time::Instant;
 
 /// Packages whose tests start daemons and containers; they run one after another.
-const END_TO_END: [&str; 8] = [
+const END_TO_END: [&str; 9] = [
     "tests-harness",
     "tests-engine",
     "tests-cli",
@@ -15,6 +15,7 @@ const END_TO_END: [&str; 8] = [
     "tests-network",
     "tests-faults",
     "tests-limits",
+    "tests-vm",
 ];
 
 /// Runs one step and tells how long it took.

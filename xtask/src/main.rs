@@ -22,6 +22,7 @@ Commands:
   tidy        Check the house rules that no compiler knows
   leakcheck   Look for what a daemon left behind: cargo xtask leakcheck [--data-root DIR] [--exec-root DIR]
   record      Record the reference daemons' answers for tests/api: cargo xtask record --help
+  vm          Run the tests of the virtual machine (cgroup v2)
   newest      Try the newest containerd on our shim (builds it from its Go module)
   bench       Measure against docker.io, podman, runc and crun: cargo xtask bench --help
 ";
@@ -50,6 +51,7 @@ fn dispatch() -> Result<()> {
         "tidy" => tidy::check(),
         "leakcheck" => workspace::run_program("tests-harness", "leakcheck", &rest),
         "record" => workspace::run_program("tests-api", "record", &rest),
+        "vm" => workspace::run(workspace::cargo(&["test", "-p", "tests-vm"])),
         "newest" => workspace::run_program("tests-oci", "newest", &rest),
         "bench" => bench::measure(&rest),
         "" | "help" | "--help" | "-h" => {
