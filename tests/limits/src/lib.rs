@@ -1,3 +1,3 @@
-//! End-to-end tests: limits.
+//! End-to-end tests: many of everything, and input that is too large.
 
 #![forbid(unsafe_code)]

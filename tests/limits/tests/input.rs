@@ -1,0 +1,68 @@
+//! Input that is too large, or never ends, is refused and hinders nobody.
+
+#![forbid(unsafe_code)]
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+use tests_harness::Daemon;
+
+fn connect(daemon: &Daemon) -> UnixStream {
+    let stream = UnixStream::connect(daemon.socket()).expect("connect");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("set a limit");
+    stream
+}
+
+/// The first line of the answer; empty when the connection was closed.
+fn status(mut stream: UnixStream) -> String {
+    let mut answer = [0; 256];
+    let count = stream.read(&mut answer).unwrap_or(0);
+    String::from_utf8_lossy(&answer[..count]).lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn headers_without_end_are_refused() {
+    let daemon = Daemon::start(&[]);
+    let mut stream = connect(&daemon);
+    let _ = stream.write_all(b"GET /_ping HTTP/1.1\r\nHost: x\r\n");
+    let line = format!("X-Filler: {}\r\n", "a".repeat(8_000));
+    for _ in 0..1_000 {
+        if stream.write_all(line.as_bytes()).is_err() {
+            break;
+        }
+    }
+    let status = status(stream);
+    assert!(status.is_empty() || status.contains(" 4"), "{status}");
+    let _ = daemon.gantry_ok(&["version"]);
+}
+
+#[test]
+fn a_body_without_end_is_refused() {
+    let daemon = Daemon::start(&[]);
+    let mut stream = connect(&daemon);
+    let head = "POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
+    for _ in 0..4_096 {
+        if stream.write_all(chunk.as_bytes()).is_err() {
+            break;
+        }
+    }
+    let status = status(stream);
+    assert!(status.is_empty() || status.contains(" 4"), "{status}");
+    let _ = daemon.gantry_ok(&["version"]);
+}
+
+#[test]
+fn requests_that_stall_hinder_nobody() {
+    let daemon = Daemon::start(&[]);
+    let stalled: Vec<UnixStream> = (0..200)
+        .map(|_| {
+            let mut stream = connect(&daemon);
+            stream.write_all(b"GET /_ping HTTP/1.1\r\nHo").unwrap();
+            stream
+        })
+        .collect();
+    let _ = daemon.gantry_ok(&["version"]);
+    drop(stalled);
+}
