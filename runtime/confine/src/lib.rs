@@ -1,3 +1,91 @@
-//! Confinement: capabilities, seccomp, rlimits, no_new_privs, labels.
+//! Confinement: capabilities, seccomp, rlimits, identity, labels.
+//!
+//! Each part has two halves: `parse` or `compile` turns the configuration into numbers (in the
+//! parent, where errors are cheap), `apply` makes the system calls (in the container's process,
+//! shortly before its program). Nothing here forks, mounts or opens a path that a container
+//! controls.
+//!
+//! - [`seccomp`]: OCI profile to BPF.
+//! - [`capabilities`], [`rlimits`], [`identity`], [`scheduling`]: what their names say.
+//! - [`sysctls`]: kernel parameters that belong to a container's namespaces.
+//! - [`labels`]: AppArmor and SELinux, where the kernel has them.
 
 #![forbid(unsafe_code)]
+
+pub mod capabilities;
+pub mod identity;
+pub mod labels;
+pub mod rlimits;
+pub mod scheduling;
+pub mod seccomp;
+pub mod sysctls;
+
+use base_errors::{Classify, Kind};
+use rustix::io::Errno;
+
+/// A part of the confinement that is wrong or was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration says something that has no meaning.
+    #[error("{what} {value:?} is not valid")]
+    Invalid {
+        /// Which part.
+        what: &'static str,
+        /// What it said.
+        value: String,
+    },
+    /// The configuration says the same thing twice.
+    #[error("{what} {value:?} is given twice")]
+    Duplicate {
+        /// Which part.
+        what: &'static str,
+        /// What it said.
+        value: String,
+    },
+    /// A sysctl that belongs to no namespace of the container's own.
+    #[error("sysctl {0:?} is not in a separate kernel namespace")]
+    HostSysctl(String),
+    /// The filter is longer than the kernel takes.
+    #[error("seccomp filter has {0} instructions, more than the kernel's 4096")]
+    FilterTooLong(usize),
+    /// Not offered yet.
+    #[error("{0}: not implemented")]
+    Unimplemented(&'static str),
+    /// The kernel refused.
+    #[error("{step}")]
+    Refused {
+        /// What was being done.
+        step: String,
+        /// Why not.
+        #[source]
+        errno: Errno,
+    },
+    /// A file of `/proc` could not be written.
+    #[error("{step}")]
+    Procfs {
+        /// What was being done.
+        step: String,
+        /// Why not.
+        #[source]
+        source: kernel_paths::Error,
+    },
+}
+
+impl Classify for Error {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Invalid { .. }
+            | Self::Duplicate { .. }
+            | Self::HostSysctl(_)
+            | Self::FilterTooLong(_) => Kind::InvalidArgument,
+            Self::Unimplemented(_) => Kind::Unimplemented,
+            Self::Refused { errno, .. } => Kind::from_io(&(*errno).into()),
+            Self::Procfs { source, .. } => source.kind(),
+        }
+    }
+}
+
+/// Names the step of a refused system call.
+fn refused(step: impl Into<String>) -> impl FnOnce(Errno) -> Error {
+    move |errno| Error::Refused { step: step.into(), errno }
+}

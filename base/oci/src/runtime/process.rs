@@ -17,7 +17,7 @@ document! {
         args: Vec<String>,
         /// Environment, `NAME=value`.
         env: Vec<String>,
-        /// Capability sets; none given means that none are touched but dropped all.
+        /// Capability sets; absent means none at all.
         capabilities: Option<Capabilities>,
         /// Resource limits.
         rlimits: Vec<Rlimit>,

@@ -1,0 +1,180 @@
+//! Capability sets.
+
+use crate::{Error, refused};
+use base_oci::runtime;
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
+    configure_capability_in_ambient_set, remove_capability_from_bounding_set, set_capabilities,
+};
+
+/// Every capability, by number (linux/capability.h).
+pub const NAMES: [&str; 41] = [
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
+    "CAP_LINUX_IMMUTABLE",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_BROADCAST",
+    "CAP_NET_ADMIN",
+    "CAP_NET_RAW",
+    "CAP_IPC_LOCK",
+    "CAP_IPC_OWNER",
+    "CAP_SYS_MODULE",
+    "CAP_SYS_RAWIO",
+    "CAP_SYS_CHROOT",
+    "CAP_SYS_PTRACE",
+    "CAP_SYS_PACCT",
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_BOOT",
+    "CAP_SYS_NICE",
+    "CAP_SYS_RESOURCE",
+    "CAP_SYS_TIME",
+    "CAP_SYS_TTY_CONFIG",
+    "CAP_MKNOD",
+    "CAP_LEASE",
+    "CAP_AUDIT_WRITE",
+    "CAP_AUDIT_CONTROL",
+    "CAP_SETFCAP",
+    "CAP_MAC_OVERRIDE",
+    "CAP_MAC_ADMIN",
+    "CAP_SYSLOG",
+    "CAP_WAKE_ALARM",
+    "CAP_BLOCK_SUSPEND",
+    "CAP_AUDIT_READ",
+    "CAP_PERFMON",
+    "CAP_BPF",
+    "CAP_CHECKPOINT_RESTORE",
+];
+
+/// The five sets as bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sets {
+    bounding: u64,
+    effective: u64,
+    inheritable: u64,
+    permitted: u64,
+    ambient: u64,
+}
+
+impl Sets {
+    /// Reads the configuration's names. Unknown ones are left out: the specification wants a
+    /// warning at most, and a newer engine may know more than this program.
+    #[must_use]
+    pub fn parse(sets: &runtime::Capabilities) -> Self {
+        Self {
+            bounding: bits(&sets.bounding),
+            effective: bits(&sets.effective),
+            inheritable: bits(&sets.inheritable),
+            permitted: bits(&sets.permitted),
+            ambient: bits(&sets.ambient),
+        }
+    }
+
+    /// Whether the program will keep this capability in its bounding set.
+    #[must_use]
+    pub fn may_gain(&self, name: &str) -> bool {
+        self.bounding & bits(&[name.to_owned()]) != 0
+    }
+
+    /// Lowers the bounding set; needs `CAP_SETPCAP`, so it comes before the others.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn apply_bounding(&self) -> Result<(), Error> {
+        for (number, name) in NAMES.iter().enumerate() {
+            let bit = 1_u64 << number;
+            if self.bounding & bit == 0 {
+                match remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(bit)) {
+                    // The kernel is older than the capability.
+                    Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+                    Err(errno) => return Err(refused(format!("drop {name}"))(errno)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts only the final effective set in force and keeps what is permitted, so that paths are
+    /// looked up with the program's rights while the way back is open.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn apply_effective_only(&self) -> Result<(), Error> {
+        let now = current()?;
+        let effective = self.effective & now.permitted.bits();
+        set(CapabilitySets { effective: CapabilitySet::from_bits_retain(effective), ..now })
+    }
+
+    /// Puts everything permitted in force again.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn raise_all() -> Result<(), Error> {
+        let now = current()?;
+        set(CapabilitySets { effective: now.permitted, ..now })
+    }
+
+    /// Sets effective, permitted, inheritable and ambient. What the runtime itself does not have
+    /// cannot be given and is left out, as the specification wants.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn apply(&self) -> Result<(), Error> {
+        let own = current()?.permitted.bits();
+        let permitted = self.permitted & own;
+        let inheritable = self.inheritable & own;
+        set(CapabilitySets {
+            effective: CapabilitySet::from_bits_retain(self.effective & permitted),
+            permitted: CapabilitySet::from_bits_retain(permitted),
+            inheritable: CapabilitySet::from_bits_retain(inheritable),
+        })?;
+        let _ = clear_ambient_capability_set();
+        let ambient = self.ambient & permitted & inheritable;
+        for (number, name) in NAMES.iter().enumerate() {
+            let bit = 1_u64 << number;
+            if ambient & bit != 0 {
+                configure_capability_in_ambient_set(CapabilitySet::from_bits_retain(bit), true)
+                    .map_err(refused(format!("raise ambient {name}")))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn current() -> Result<CapabilitySets, Error> {
+    capabilities(None).map_err(refused("read capabilities"))
+}
+
+fn set(sets: CapabilitySets) -> Result<(), Error> {
+    set_capabilities(None, sets).map_err(refused("set capabilities"))
+}
+
+/// The bits of these names.
+fn bits(names: &[String]) -> u64 {
+    let number = |name: &String| NAMES.iter().position(|known| known.eq_ignore_ascii_case(name));
+    names.iter().filter_map(number).fold(0, |bits, number| bits | 1 << number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_bits_and_unknown_names_are_left_out() {
+        let names = ["CAP_CHOWN", "CAP_SYS_ADMIN", "CAP_UNHEARD_OF"].map(str::to_owned).to_vec();
+        let sets = Sets::parse(&runtime::Capabilities {
+            bounding: names.clone(),
+            permitted: names,
+            ..runtime::Capabilities::default()
+        });
+        assert_eq!(sets.bounding, 1 | 1 << 21);
+        assert_eq!(sets.effective, 0);
+        assert!(sets.may_gain("CAP_SYS_ADMIN") && !sets.may_gain("CAP_SYS_PTRACE"));
+    }
+}

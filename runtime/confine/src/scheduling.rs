@@ -1,0 +1,175 @@
+//! Scheduling policy, I/O priority, memory policy, execution domain.
+
+use crate::{Error, refused};
+use base_oci::runtime::{IoPriority, MemoryPolicy, Personality, Scheduler};
+use kernel_sys::scheduling::{Attributes, ioprio_set, personality, sched_setattr, set_mempolicy};
+
+/// What of all this the configuration asks for, with the kernel's numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scheduling {
+    attributes: Option<Attributes>,
+    io_priority: Option<(i32, i32)>,
+    memory: Option<(i32, Vec<u64>)>,
+    domain: Option<u32>,
+}
+
+impl Scheduling {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// A name without meaning.
+    pub fn parse(
+        scheduler: Option<&Scheduler>,
+        io_priority: Option<&IoPriority>,
+        memory: Option<&MemoryPolicy>,
+        personality: Option<&Personality>,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            attributes: scheduler.map(attributes).transpose()?,
+            io_priority: io_priority.map(io_class).transpose()?,
+            memory: memory.map(policy).transpose()?,
+            domain: personality.map(domain).transpose()?,
+        })
+    }
+
+    /// Sets it for the calling thread.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn apply(&self) -> Result<(), Error> {
+        if let Some(attributes) = self.attributes {
+            sched_setattr(attributes).map_err(refused("set scheduler"))?;
+        }
+        if let Some((class, priority)) = self.io_priority {
+            ioprio_set(class, priority).map_err(refused("set I/O priority"))?;
+        }
+        if let Some((mode, nodes)) = &self.memory {
+            set_mempolicy(*mode, nodes).map_err(refused("set memory policy"))?;
+        }
+        if let Some(domain) = self.domain {
+            personality(domain).map_err(refused("set personality"))?;
+        }
+        Ok(())
+    }
+}
+
+fn invalid(what: &'static str, value: &str) -> Error {
+    Error::Invalid { what, value: value.to_owned() }
+}
+
+fn attributes(scheduler: &Scheduler) -> Result<Attributes, Error> {
+    let policy = match scheduler.policy.as_str() {
+        "SCHED_OTHER" => 0,
+        "SCHED_FIFO" => 1,
+        "SCHED_RR" => 2,
+        "SCHED_BATCH" => 3,
+        "SCHED_ISO" => 4,
+        "SCHED_IDLE" => 5,
+        "SCHED_DEADLINE" => 6,
+        other => return Err(invalid("scheduler policy", other)),
+    };
+    let mut flags = 0;
+    for flag in &scheduler.flags {
+        flags |= match flag.as_str() {
+            "SCHED_FLAG_RESET_ON_FORK" => 0x01,
+            "SCHED_FLAG_RECLAIM" => 0x02,
+            "SCHED_FLAG_DL_OVERRUN" => 0x04,
+            "SCHED_FLAG_KEEP_POLICY" => 0x08,
+            "SCHED_FLAG_KEEP_PARAMS" => 0x10,
+            "SCHED_FLAG_UTIL_CLAMP_MIN" => 0x20,
+            "SCHED_FLAG_UTIL_CLAMP_MAX" => 0x40,
+            other => return Err(invalid("scheduler flag", other)),
+        };
+    }
+    let priority = scheduler.priority.unwrap_or(0);
+    Ok(Attributes {
+        policy,
+        flags,
+        nice: scheduler.nice.unwrap_or(0),
+        priority: u32::try_from(priority)
+            .map_err(|_| invalid("scheduler priority", &priority.to_string()))?,
+        runtime: scheduler.runtime.unwrap_or(0),
+        deadline: scheduler.deadline.unwrap_or(0),
+        period: scheduler.period.unwrap_or(0),
+    })
+}
+
+fn io_class(priority: &IoPriority) -> Result<(i32, i32), Error> {
+    let class = match priority.class.as_str() {
+        "IOPRIO_CLASS_RT" => 1,
+        "IOPRIO_CLASS_BE" => 2,
+        "IOPRIO_CLASS_IDLE" => 3,
+        other => return Err(invalid("I/O priority class", other)),
+    };
+    Ok((class, priority.priority))
+}
+
+fn policy(policy: &MemoryPolicy) -> Result<(i32, Vec<u64>), Error> {
+    let mut mode = match policy.mode.as_str() {
+        "MPOL_DEFAULT" => 0,
+        "MPOL_PREFERRED" => 1,
+        "MPOL_BIND" => 2,
+        "MPOL_INTERLEAVE" => 3,
+        "MPOL_LOCAL" => 4,
+        "MPOL_PREFERRED_MANY" => 5,
+        "MPOL_WEIGHTED_INTERLEAVE" => 6,
+        other => return Err(invalid("memory policy", other)),
+    };
+    for flag in &policy.flags {
+        mode |= match flag.as_str() {
+            "MPOL_F_NUMA_BALANCING" => 1 << 13,
+            "MPOL_F_RELATIVE_NODES" => 1 << 14,
+            "MPOL_F_STATIC_NODES" => 1 << 15,
+            other => return Err(invalid("memory policy flag", other)),
+        };
+    }
+    Ok((mode, node_mask(&policy.nodes)?))
+}
+
+/// The bits of a node list as `0-3,7`.
+fn node_mask(list: &str) -> Result<Vec<u64>, Error> {
+    /// The kernel's own limit is 1024.
+    const MAX_NODE: usize = 1023;
+    let mut mask = Vec::new();
+    for part in list.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (Ok(first), Ok(last)) = (first.parse::<usize>(), last.parse::<usize>()) else {
+            return Err(invalid("memory policy nodes", list));
+        };
+        if first > last || last > MAX_NODE {
+            return Err(invalid("memory policy nodes", list));
+        }
+        for node in first..=last {
+            if mask.len() <= node / 64 {
+                mask.resize(node / 64 + 1, 0);
+            }
+            mask[node / 64] |= 1 << (node % 64);
+        }
+    }
+    Ok(mask)
+}
+
+fn domain(personality: &Personality) -> Result<u32, Error> {
+    if let Some(flag) = personality.flags.first() {
+        return Err(invalid("personality flag", flag));
+    }
+    match personality.domain.as_str() {
+        "LINUX" => Ok(0),
+        "LINUX32" => Ok(8),
+        other => Err(invalid("personality", other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn node_lists_become_masks_and_nonsense_is_refused() {
+        assert_eq!(node_mask("0-2,65").unwrap(), vec![0b111, 0b10]);
+        assert_eq!(node_mask("").unwrap(), Vec::<u64>::new());
+        for bad in ["a", "3-1", "0-99999", "-"] {
+            assert!(node_mask(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! OCI seccomp profiles, compiled to BPF and installed.
+//!
+//! libseccomp's meaning, with a search tree instead of a list: per architecture the call numbers
+//! are cut into ranges of equal verdict, found by bisection. So the filter is a tenth as long and
+//! the kernel, which runs it once per call number when it is installed, is done sooner.
+
+mod compile;
+mod syscalls;
+
+pub use compile::compile;
+
+use crate::{Error, refused};
+use kernel_sys::seccomp::Instruction;
+
+/// A filter, ready to be installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    program: Vec<Instruction>,
+    flags: u32,
+}
+
+impl Filter {
+    /// The filter's length.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.program.len()
+    }
+
+    /// Whether it has no instruction at all, which no compiled filter is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.program.is_empty()
+    }
+
+    /// Installs it on the calling thread, for good.
+    ///
+    /// # Errors
+    /// The kernel refuses: without `CAP_SYS_ADMIN` or no-new-privileges, or a flag is unknown.
+    pub fn install(&self) -> Result<(), Error> {
+        kernel_sys::seccomp::install(&self.program, self.flags)
+            .map(drop)
+            .map_err(refused("install seccomp filter"))
+    }
+
+    /// A form to be kept in a file and read by [`Filter::from_bytes`].
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(4 + self.program.len() * 8);
+        bytes.extend(self.flags.to_le_bytes());
+        for instruction in &self.program {
+            bytes.extend(instruction.code.to_le_bytes());
+            bytes.extend([instruction.jt, instruction.jf]);
+            bytes.extend(instruction.k.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// Reads what [`Filter::to_bytes`] wrote; nothing when it is not that. What it does is for
+    /// the kernel to check.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (flags, rest) = bytes.split_first_chunk::<4>()?;
+        let (instructions, remainder) = rest.as_chunks::<8>();
+        if !remainder.is_empty() || instructions.len() > kernel_sys::seccomp::MAX_INSTRUCTIONS {
+            return None;
+        }
+        let program = instructions
+            .iter()
+            .map(|&[c0, c1, jt, jf, k0, k1, k2, k3]| Instruction {
+                code: u16::from_le_bytes([c0, c1]),
+                jt,
+                jf,
+                k: u32::from_le_bytes([k0, k1, k2, k3]),
+            })
+            .collect();
+        Some(Self { program, flags: u32::from_le_bytes(*flags) })
+    }
+}
