@@ -1,0 +1,161 @@
+//! Making one mount, by descriptor.
+
+use crate::options::Options;
+use crate::plan::PlannedMount;
+use crate::{Error, refused};
+use kernel_sys::mount::{attribute, mount_setattr};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
+    fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
+    open_tree,
+};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Longest value that `fsconfig(2)` takes as a string, its NUL included.
+const MAX_STRING: usize = 256;
+
+/// Makes a new, not yet attached mount of a file system.
+pub(crate) fn new_mount(fstype: &str, source: &str, options: &Options) -> Result<OwnedFd, Error> {
+    let step = |what: &str| format!("mount {fstype}: {what}");
+    let context = fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC).map_err(refused(|| step("open")))?;
+    let name = if source.is_empty() { fstype } else { source };
+    set_string(&context, "source", name).map_err(refused(|| step("source")))?;
+    for option in &options.data {
+        let set = match option.split_once('=') {
+            Some(("lowerdir", value)) if fstype == "overlay" => lower_layers(&context, value),
+            Some((key, value)) => set_string(&context, key, value),
+            None => fsconfig_set_flag(&context, option.as_str()),
+        };
+        set.map_err(refused(|| step(option)))?;
+    }
+    fsconfig_create(&context).map_err(refused(|| step("create")))?;
+    let attributes = u32::try_from(options.change.set).unwrap_or(0);
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::from_bits_retain(attributes))
+        .map_err(refused(|| step("attributes")))
+}
+
+/// Sets a string; folders of overlay whose path is too long for one are given by descriptor.
+fn set_string(context: &OwnedFd, key: &str, value: &str) -> rustix::io::Result<()> {
+    let is_folder = matches!(key, "lowerdir+" | "upperdir" | "workdir");
+    if value.len() >= MAX_STRING && is_folder {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(value, flags, Mode::empty())?;
+        return fsconfig_set_fd(context, key, &folder);
+    }
+    fsconfig_set_string(context, key, value)
+}
+
+/// Gives overlay its lower layers one by one (Linux 6.8), so that their number is not bounded by
+/// the length of one string.
+fn lower_layers(context: &OwnedFd, value: &str) -> rustix::io::Result<()> {
+    let layers = split_layers(value);
+    for (index, layer) in layers.iter().enumerate() {
+        match set_string(context, "lowerdir+", layer) {
+            // An older kernel: all at once, as far as that goes.
+            Err(Errno::INVAL) if index == 0 => {
+                return fsconfig_set_string(context, "lowerdir", value);
+            }
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
+/// Splits at colons; `\:` is a colon of a name.
+fn split_layers(value: &str) -> Vec<String> {
+    let mut layers = vec![String::new()];
+    let mut escaped = false;
+    for c in value.chars() {
+        let last = layers.last_mut().expect("the list starts with one layer");
+        match c {
+            '\\' if !escaped => escaped = true,
+            ':' if !escaped => layers.push(String::new()),
+            _ => {
+                last.push(c);
+                escaped = false;
+            }
+        }
+    }
+    layers
+}
+
+/// Makes a not yet attached copy of the mount at a path of the host.
+pub(crate) fn clone_path(source: &str, recursive: bool) -> Result<OwnedFd, Error> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::OPEN_TREE_CLONE;
+    let flags = if recursive { flags | OpenTreeFlags::AT_RECURSIVE } else { flags };
+    open_tree(CWD, source, flags).map_err(refused(|| format!("bind {source}")))
+}
+
+/// Makes a not yet attached copy of the mount (or of the part of it) behind a descriptor.
+pub(crate) fn clone_descriptor(source: impl AsFd, recursive: bool) -> rustix::io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    let flags = if recursive { flags | OpenTreeFlags::AT_RECURSIVE } else { flags };
+    open_tree(source, "", flags)
+}
+
+/// Changes a bind mount's attributes; nothing of what it covers on the host changes.
+pub(crate) fn apply_attributes(mount: impl AsFd, options: &Options) -> rustix::io::Result<()> {
+    if !options.change.is_empty() {
+        mount_setattr(mount.as_fd(), c"", false, options.change, None)?;
+    }
+    if !options.recursive.is_empty() {
+        mount_setattr(mount.as_fd(), c"", true, options.recursive, None)?;
+    }
+    Ok(())
+}
+
+/// Changes an attached mount's propagation.
+pub(crate) fn apply_propagation(mount: impl AsFd, options: &Options) -> rustix::io::Result<()> {
+    for &(propagation, recursive) in &options.propagation {
+        let change = kernel_sys::mount::Change { propagation, ..Default::default() };
+        mount_setattr(mount.as_fd(), c"", recursive, change, None)?;
+    }
+    Ok(())
+}
+
+/// Attaches a mount on top of what a descriptor names.
+pub(crate) fn attach(mount: impl AsFd, target: impl AsFd) -> rustix::io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(mount, "", target, "", flags)
+}
+
+/// Makes a mount read-only.
+pub(crate) fn make_readonly(mount: impl AsFd, recursive: bool) -> rustix::io::Result<()> {
+    let change = kernel_sys::mount::Change { set: attribute::RDONLY, ..Default::default() };
+    mount_setattr(mount.as_fd(), c"", recursive, change, None)
+}
+
+/// Makes the not yet attached mount of a plan's entry (not of type `cgroup`).
+pub(crate) fn detached(mount: &PlannedMount) -> Result<OwnedFd, Error> {
+    match mount.options.bind {
+        Some(recursive) => {
+            let tree = clone_path(&mount.source, recursive)?;
+            apply_attributes(&tree, &mount.options)
+                .map_err(refused(|| format!("change bind of {}", mount.source)))?;
+            Ok(tree)
+        }
+        None => {
+            let tree = new_mount(&mount.fstype, &mount.source, &mount.options)?;
+            if !mount.options.recursive.is_empty() {
+                mount_setattr(tree.as_fd(), c"", true, mount.options.recursive, None)
+                    .map_err(refused(|| format!("change {}", mount.fstype)))?;
+            }
+            Ok(tree)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_split_at_colons_that_are_not_part_of_a_name() {
+        assert_eq!(split_layers("/a:/b\\:c:/d"), ["/a", "/b:c", "/d"]);
+        assert_eq!(split_layers("/a"), ["/a"]);
+    }
+}

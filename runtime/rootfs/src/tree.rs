@@ -1,0 +1,235 @@
+//! Building the tree inside the container's mount namespace, and moving into it.
+
+use crate::console::{bind_console, open_terminal};
+use crate::copy::{copy_owner, copy_tree};
+use crate::devices::make_links;
+use crate::mask::{make_paths_readonly, mask};
+use crate::mounts::{
+    apply_attributes, apply_propagation, attach, clone_path, detached, make_readonly,
+};
+use crate::options::propagation;
+use crate::plan::{Plan, PlannedMount};
+use crate::{Error, path, refused};
+use kernel_paths::Root;
+use kernel_sys::mount::{Change, mount_setattr};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstatfs, openat2, statat};
+use rustix::mount::{UnmountFlags, unmount};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+
+/// Files of `/proc` that may be covered, because they only inform (lxcfs does it); runc's list.
+const PROC_FILES: [&str; 11] = [
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/meminfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/uptime",
+    "/proc/loadavg",
+    "/proc/slabinfo",
+    "/proc/net/dev",
+    "/proc/sys/kernel/ns_last_pid",
+    "/proc/sys/crypto/fips_enabled",
+];
+
+/// Stops mounts of this mount namespace from reaching the host's. The host's still arrive (slave)
+/// until the root is changed, as the configuration's propagation wants.
+///
+/// # Errors
+/// The kernel's.
+pub fn isolate() -> Result<(), Error> {
+    let slave = propagation("rslave").map_or(0, |(bits, _)| bits);
+    let change = Change { propagation: slave, ..Change::default() };
+    mount_setattr(CWD, c"/", true, change, None)
+        .map_err(refused(|| "make / a slave of the host's".to_owned()))
+}
+
+/// A root file system that is built but not entered.
+#[derive(Debug)]
+pub struct Tree<'a> {
+    plan: &'a Plan,
+    root: Root,
+}
+
+impl Plan {
+    /// Mounts the root and everything in it. `before_cgroups` is called before a mount that shows
+    /// the container's cgroups: then this process must be in them.
+    ///
+    /// # Errors
+    /// The first mount or device that failed; the namespace's end cleans up.
+    pub fn build<E: From<Error>>(
+        &self,
+        mut before_cgroups: impl FnMut() -> Result<(), E>,
+    ) -> Result<Tree<'_>, E> {
+        let tree = Tree { plan: self, root: self.mount_root()? };
+        for mount in &self.mounts {
+            if mount.fstype == "cgroup" || mount.fstype == "cgroup2" {
+                before_cgroups()?;
+                let cgroups = self.cgroups.mount(&tree.root, mount)?;
+                drop(cgroups);
+            } else {
+                tree.mount(mount)?;
+            }
+        }
+        if self.owns_dev {
+            for device in &self.devices {
+                device.make(&tree.root, !self.new_user_namespace)?;
+            }
+            make_links(&tree.root)?;
+        }
+        Ok(tree)
+    }
+
+    /// Mounts the root itself: it must be a mount of its own to be pivoted to.
+    fn mount_root(&self) -> Result<Root, Error> {
+        let step = || format!("mount root {}", self.root.display());
+        let Some((first, rest)) = self.base.split_first() else {
+            let tree = clone_path(&self.root.to_string_lossy(), true)?;
+            let target = Root::open_trusted(&self.root).map_err(path(step))?;
+            attach(&tree, &target).map_err(refused(step))?;
+            return Ok(Root::from(tree));
+        };
+        let target = Root::open_trusted(&self.root).map_err(path(step))?;
+        let tree = detached(first)?;
+        attach(&tree, &target).map_err(refused(step))?;
+        let root = Root::from(tree);
+        for mount in rest {
+            let place = root.create_directory(&mount.destination).map_err(path(step))?;
+            attach(&detached(mount)?, &place).map_err(refused(step))?;
+        }
+        Ok(root)
+    }
+}
+
+impl Tree<'_> {
+    fn mount(&self, mount: &PlannedMount) -> Result<(), Error> {
+        let step = || {
+            format!(
+                "mount {} to {}",
+                if mount.source.is_empty() { &mount.fstype } else { &mount.source },
+                mount.destination.display()
+            )
+        };
+        if mount.options.remount {
+            let target = self.root.open(&mount.destination, OFlags::PATH).map_err(path(step))?;
+            return apply_attributes(&target, &mount.options).map_err(refused(step));
+        }
+        let tree = detached(mount)?;
+        let target = self.target(mount, &tree)?;
+        if mount.options.copy_up && mount.fstype == "tmpfs" {
+            let hidden = self
+                .root
+                .open(&mount.destination, OFlags::RDONLY | OFlags::DIRECTORY)
+                .map_err(path(step))?;
+            copy_tree(&hidden, &tree, 0)
+                .and_then(|()| copy_owner(&hidden, &tree))
+                .map_err(refused(|| format!("copy up {}", mount.destination.display())))?;
+        }
+        attach(&tree, &target).map_err(refused(step))?;
+        apply_propagation(&tree, &mount.options).map_err(refused(step))
+    }
+
+    /// The place of a mount, made if it is missing: a file for a file, else a folder.
+    fn target(&self, mount: &PlannedMount, tree: &OwnedFd) -> Result<OwnedFd, Error> {
+        let step = || format!("find {} in the root", mount.destination.display());
+        if matches!(mount.fstype.as_str(), "proc" | "sysfs") && mount.options.bind.is_none() {
+            return self.plain_folder(&mount.destination);
+        }
+        let is_folder = mount.options.bind.is_none() || {
+            let stat = statat(tree, "", AtFlags::EMPTY_PATH).map_err(refused(step))?;
+            FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+        };
+        let target = if is_folder {
+            self.root.create_directory(&mount.destination)
+        } else {
+            self.root.create_file(&mount.destination)
+        }
+        .map_err(path(step))?;
+        let kind = fstatfs(&target).map_err(refused(step))?;
+        let on_proc = u64::try_from(kind.f_type) == Ok(PROC_SUPER_MAGIC);
+        let allowed = mount.destination == Path::new("/proc")
+            || PROC_FILES.iter().any(|file| mount.destination == Path::new(file));
+        if on_proc && !allowed {
+            return Err(Error::InsideProc(mount.destination.display().to_string()));
+        }
+        Ok(target)
+    }
+
+    /// `/proc` and `/sys` must not be links: else an image could have them mounted elsewhere and
+    /// put forgeries in their place (CVE-2019-19921, CVE-2023-27561).
+    fn plain_folder(&self, destination: &Path) -> Result<OwnedFd, Error> {
+        let step = || format!("{} must be a folder, not a link", destination.display());
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+        match openat2(&self.root, destination, flags, Mode::empty(), how) {
+            Err(rustix::io::Errno::NOENT) => {
+                self.root.create_directory(destination).map_err(path(step))?;
+                openat2(&self.root, destination, flags, Mode::empty(), how).map_err(refused(step))
+            }
+            result => result.map_err(refused(step)),
+        }
+    }
+
+    /// Opens a terminal of the container's devpts, its slave also as `/dev/console`; master and
+    /// slave. `size` is rows and columns.
+    ///
+    /// # Errors
+    /// There is no devpts at `/dev/pts`, or the kernel refuses.
+    pub fn console(&self, size: Option<(u16, u16)>) -> Result<(OwnedFd, OwnedFd), Error> {
+        let (master, slave) = open_terminal(&self.root, size)?;
+        bind_console(&self.root, &slave)?;
+        Ok((master, slave))
+    }
+
+    /// Hides what must not be read and protects what must not be written.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn seal(&self) -> Result<(), Error> {
+        make_paths_readonly(&self.root, &self.plan.readonly_paths)?;
+        mask(&self.root, &self.plan.masked)?;
+        if self.plan.readonly {
+            make_readonly(&self.root, false)
+                .map_err(refused(|| "make the root read-only".to_owned()))?;
+        }
+        Ok(())
+    }
+
+    /// Makes it this process' root and leaves the host's behind. Without `pivot` the root is
+    /// moved over the host's instead (for hosts that run from an initramfs).
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn enter(self, pivot: bool) -> Result<(), Error> {
+        let step = || "change the root".to_owned();
+        rustix::process::fchdir(&self.root).map_err(refused(step))?;
+        if pivot {
+            // Both at the same place: the old root then lies on top and is taken off
+            // (pivot_root(2), "pivot_root(".", ".")").
+            rustix::process::pivot_root(".", ".").map_err(refused(step))?;
+            unmount(".", UnmountFlags::DETACH).map_err(refused(step))?;
+        } else {
+            rustix::mount::mount_move(".", "/").map_err(refused(step))?;
+            rustix::process::chroot(".").map_err(refused(step))?;
+        }
+        rustix::process::chdir("/").map_err(refused(step))?;
+        if let Some((propagation, recursive)) = self.plan.propagation {
+            let change = Change { propagation, ..Change::default() };
+            mount_setattr(self.root.as_fd(), c"", recursive, change, None)
+                .map_err(refused(|| "set the root's propagation".to_owned()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Opens a terminal of the devpts that the calling process sees, for a process that joined a
+/// container; master and slave. `size` is rows and columns.
+///
+/// # Errors
+/// There is no devpts at `/dev/pts`, or the kernel refuses.
+pub fn terminal(size: Option<(u16, u16)>) -> Result<(OwnedFd, OwnedFd), Error> {
+    let root = Root::open_trusted(Path::new("/")).map_err(path(|| "open /".to_owned()))?;
+    open_terminal(&root, size)
+}
