@@ -14,21 +14,34 @@
 #![forbid(unsafe_code)]
 
 mod config;
-mod error;
+mod creation;
+mod networks;
+
+mod predefined;
 mod record;
 mod resolver;
 mod sandbox;
 mod subnet;
 
-mod networks;
+mod addresses;
+mod background;
+mod ports;
+mod state;
+mod store;
+
+mod bridge;
+mod firewall;
+mod namespace;
+
+mod error;
 
 pub use config::{AddressPool, NetworksConfig};
-pub use error::Error;
+pub use error::{Error, PortError};
 pub use networks::Networks;
 pub use record::{Attachment, Ipam, IpamConfig, NetworkRecord};
-pub use resolver::{ResolverOptions, hosts_file, resolv_conf};
+pub use resolver::{ResolverOptions, host_resolv_conf, hosts_file, resolv_conf};
 pub use sandbox::{
-    Endpoint, EndpointRequest, InterfaceCounters, MacAddress, PortRequest, Protocol, PublishedPort,
-    Sandbox, SandboxRequest,
+    Endpoint, EndpointRequest, InterfaceCounters, InvalidMacAddress, MacAddress, PortRequest,
+    Protocol, PublishedPort, Sandbox, SandboxRequest,
 };
 pub use subnet::{InvalidSubnet, Ipv4Subnet};

@@ -1,6 +1,7 @@
 //! Sandboxes: what is asked for, what is given, and its record on disk.
 
 use base_ids::{ContainerId, EndpointId, NetworkId};
+use kernel_netlink::route::LinkCounters;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -198,6 +199,42 @@ pub struct InterfaceCounters {
     pub tx_errors: u64,
     /// Packets dropped when sent.
     pub tx_dropped: u64,
+}
+
+impl InterfaceCounters {
+    /// What the host's end of a pair received, the other end has sent.
+    pub(crate) fn from_host_side(interface: &str, host: &LinkCounters) -> Self {
+        Self {
+            interface: interface.to_owned(),
+            rx_bytes: host.tx_bytes,
+            rx_packets: host.tx_packets,
+            rx_errors: host.tx_errors,
+            rx_dropped: host.tx_dropped,
+            tx_bytes: host.rx_bytes,
+            tx_packets: host.rx_packets,
+            tx_errors: host.rx_errors,
+            tx_dropped: host.rx_dropped,
+        }
+    }
+}
+
+/// A random hardware address, locally administered and not a group's.
+pub(crate) fn random_mac() -> MacAddress {
+    let mut bytes: [u8; 6] = random_bytes();
+    bytes[0] = bytes[0] & 0xfc | 0x02;
+    MacAddress(bytes)
+}
+
+/// A new sandbox id, of the same form as a container's.
+pub(crate) fn random_sandbox_id() -> String {
+    ContainerId::random().into()
+}
+
+fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    // A pool that is not ready yet would block; short reads do not happen below 256 bytes.
+    let _ = rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty());
+    bytes
 }
 
 #[cfg(test)]

@@ -1,0 +1,134 @@
+//! Work that nobody waits for: making sandboxes ahead of need, and unmaking those that are done
+//! with.
+//!
+//! Every namespace made ahead is a mount below `<exec>/netns` that no sandbox record names; after
+//! a crash it is told from one in use by just that, and removed: none is ever used twice.
+
+use crate::bridge::Bridge;
+use crate::namespace::{self, Interface};
+use crate::sandbox::{random_mac, random_sandbox_id};
+use crate::state::State;
+use crate::store::Store;
+use crate::{Error, firewall::Firewall};
+use base_errors::Chain;
+use std::path::PathBuf;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How long the worker leaves the kernel's network lock to those who wait, after each sandbox
+/// taken, while the pool still has some.
+const REST: Duration = Duration::from_millis(5);
+/// A pool takes at most this part of a subnet.
+const POOL_SHARE: usize = 8;
+
+/// A namespace with one interface, ready to be handed out.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    pub(crate) sandbox_id: String,
+    pub(crate) netns: PathBuf,
+    pub(crate) interface: Interface,
+}
+
+/// What callers and the worker share.
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) bridge: Option<Bridge>,
+    pub(crate) firewall: Option<Mutex<Firewall>>,
+    pub(crate) state: Mutex<State>,
+    /// Told when the worker has something to do, and when it has done it.
+    pub(crate) changed: Condvar,
+    pub(crate) pool_size: usize,
+}
+
+impl Shared {
+    /// The state. A panic elsewhere cannot leave it half changed: it is changed in single steps.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs until told to stop.
+    pub(crate) fn work(&self) {
+        let mut state = self.state();
+        loop {
+            if let Some(path) = state.doomed.pop_front() {
+                state.working = true;
+                drop(state);
+                if let Err(error) = namespace::remove(&path) {
+                    tracing::warn!(error = %Chain(&error), "namespace not removed");
+                }
+                state = self.state();
+            } else if state.stopping {
+                break;
+            } else if self.wants_more(&state) {
+                state.working = true;
+                state = self.refill(state);
+            } else {
+                state.working = false;
+                self.changed.notify_all();
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+        state.working = false;
+        self.changed.notify_all();
+    }
+
+    /// Waits until the worker has nothing left to do.
+    pub(crate) fn drain(&self) {
+        let mut state = self.state();
+        while !state.stopped
+            && (state.working || !state.doomed.is_empty() || self.wants_more(&state))
+        {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn wants_more(&self, state: &State) -> bool {
+        let enough = self.pool_size.min(state.pool.len() + state.free_addresses() / POOL_SHARE);
+        !state.stopping && !state.pool_broken && state.pool.len() < enough
+    }
+
+    fn refill<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        if state.recently_taken && state.pool.len() * 2 >= self.pool_size {
+            state.recently_taken = false;
+            return self
+                .changed
+                .wait_timeout(state, REST)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        let address = state.addresses.as_mut().and_then(crate::addresses::Addresses::take_next);
+        drop(state);
+        self.answer_docker();
+        let made = address.map(|address| (address, self.make_ready(address)));
+        let mut state = self.state();
+        match made {
+            Some((_, Ok(ready))) => state.pool.push_back(ready),
+            Some((address, Err(error))) => {
+                state.release_address(address);
+                // Do not spin: the next sandbox asked for tells what is wrong, and tries anew.
+                state.pool_broken = true;
+                tracing::warn!(error = %Chain(&error), "no sandbox made ahead");
+            }
+            None => state.pool_broken = true,
+        }
+        state
+    }
+
+    fn make_ready(&self, address: std::net::Ipv4Addr) -> Result<Ready, Error> {
+        let bridge = self.bridge.as_ref().expect("there are addresses only with a bridge");
+        let sandbox_id = random_sandbox_id();
+        let interface = bridge.interface(&sandbox_id, 0, address, random_mac());
+        let netns = self.store.netns(&sandbox_id[..12]);
+        namespace::create(&netns, std::slice::from_ref(&interface))?;
+        Ok(Ready { sandbox_id, netns, interface })
+    }
+
+    /// Docker may have been started since we last looked.
+    pub(crate) fn answer_docker(&self) {
+        let Some(firewall) = &self.firewall else { return };
+        let result = firewall.lock().unwrap_or_else(PoisonError::into_inner).answer_docker();
+        if let Err(error) = result {
+            tracing::warn!(error = %Chain(&error), "DOCKER-USER not answered");
+        }
+    }
+}
