@@ -1,0 +1,65 @@
+//! Why a request fails before or behind the engine: a status and a text for the client.
+
+use base_errors::{Classify, Kind};
+use contracts_engine_api::decode::DecodeError;
+use contracts_engine_api::filters::InvalidFilter;
+use http::StatusCode;
+
+/// A request that is answered with an error.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The engine's own words.
+    #[error(transparent)]
+    Engine(#[from] daemon_engine::Error),
+    /// The body is not what it should be.
+    #[error(transparent)]
+    Body(#[from] DecodeError),
+    /// The filters are not what they should be.
+    #[error(transparent)]
+    Filter(#[from] InvalidFilter),
+    /// A parameter or header is wrong.
+    #[error("{0}")]
+    Invalid(String),
+    /// This daemon does not do that.
+    #[error("{0} is not implemented by gantry yet")]
+    Absent(&'static str),
+    /// There is no swarm here.
+    #[error("{0}")]
+    NoSwarm(&'static str),
+    /// No such page.
+    #[error("page not found")]
+    NoPage,
+    /// A handler died; the log knows more.
+    #[error("the daemon failed while it worked on this request")]
+    Panic,
+    /// An answer could not be encoded.
+    #[error("encode the answer: {0}")]
+    Encode(#[from] serde_json::Error),
+}
+
+impl Failure {
+    /// A wrong request.
+    pub(crate) fn invalid(text: impl Into<String>) -> Self {
+        Self::Invalid(text.into())
+    }
+
+    /// The HTTP status; the one place where kinds become statuses.
+    pub(crate) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.kind().http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+impl Classify for Failure {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Engine(error) => error.kind(),
+            Self::Body(error) => error.kind(),
+            Self::Filter(error) => error.kind(),
+            Self::Invalid(_) => Kind::InvalidArgument,
+            Self::Absent(_) => Kind::Unimplemented,
+            Self::NoSwarm(_) => Kind::Unavailable,
+            Self::NoPage => Kind::NotFound,
+            Self::Panic | Self::Encode(_) => Kind::Internal,
+        }
+    }
+}
