@@ -4,10 +4,10 @@
 //!
 //! | chain | what it does |
 //! |---|---|
-//! | `raw-prerouting` | drops packets from elsewhere to loopback addresses (published to 127.0.0.1 means just that, and `route_localnet` on the bridge opens nothing), from the bridge with loopback sources, and from elsewhere straight to a container's address |
+//! | `raw-prerouting` | drops packets from elsewhere to loopback addresses: published to 127.0.0.1 means just that, and `route_localnet` on the bridge opens nothing |
 //! | `prerouting`, `output` | published ports: first by address and port, then by port on any address of this host |
 //! | `postrouting` | the host's address for what leaves the subnet, for the host's loopback, and for containers that call a published port (hairpin) |
-//! | `forward` | lets answers, published ports and what containers send through; drops all else to containers |
+//! | `forward` | lets answers, published ports and what containers send through; drops all else to containers, so that nobody outside reaches their own addresses |
 //!
 //! Published ports are elements of two maps, so that publishing costs one hash insert, however
 //! many there are. The table is replaced whole, in one transaction and with all elements, when
@@ -32,7 +32,6 @@ const INSIDE: [Field; 2] = [Field::Ipv4Address, Field::Port];
 pub(crate) struct Scope {
     pub(crate) bridge: String,
     pub(crate) subnet: Ipv4Subnet,
-    pub(crate) gateway: Ipv4Addr,
     pub(crate) inter_container: bool,
     pub(crate) masquerade: bool,
 }
@@ -159,37 +158,12 @@ impl Firewall {
         vec![
             (
                 chain("raw-prerouting", ChainKind::Filter, ChainHook::Prerouting, -300),
-                self.guards(),
+                vec![loopback_guard()],
             ),
             (chain("prerouting", ChainKind::Nat, ChainHook::Prerouting, -100), translations()),
             (chain("output", ChainKind::Nat, ChainHook::Output, -100), translations()),
             (chain("postrouting", ChainKind::Nat, ChainHook::Postrouting, 100), self.disguises()),
             (chain("forward", ChainKind::Filter, ChainHook::Forward, 0), self.forwards()),
-        ]
-    }
-
-    /// See CVE-2020-8558 for the loopback rules, and moby's release notes of 28.0 for the last.
-    fn guards(&self) -> Vec<Vec<Expression>> {
-        let Scope { bridge, subnet, gateway, .. } = &self.scope;
-        let loopback = Ipv4Addr::new(127, 0, 0, 0);
-        vec![
-            vec![
-                Expression::InputInterfaceNot("lo".to_owned()),
-                Expression::Destination(loopback, 8),
-                Expression::Drop,
-            ],
-            vec![
-                Expression::InputInterface(bridge.clone()),
-                Expression::Source(loopback, 8),
-                Expression::Drop,
-            ],
-            vec![
-                Expression::InputInterfaceNot("lo".to_owned()),
-                Expression::InputInterfaceNot(bridge.clone()),
-                Expression::Destination(subnet.network(), subnet.prefix_length()),
-                Expression::DestinationNot(*gateway),
-                Expression::Drop,
-            ],
         ]
     }
 
@@ -229,6 +203,16 @@ impl Firewall {
             vec![to, Expression::Drop],
         ]
     }
+}
+
+/// The class of CVE-2020-8558. Forged loopback *sources* need no rule: the kernel refuses any
+/// packet from outside whose source is an address of this host.
+fn loopback_guard() -> Vec<Expression> {
+    vec![
+        Expression::InputInterfaceNot("lo".to_owned()),
+        Expression::Destination(Ipv4Addr::new(127, 0, 0, 0), 8),
+        Expression::Drop,
+    ]
 }
 
 const DOCKER_TABLE: &str = "filter";

@@ -253,7 +253,6 @@ fn open_firewall(
     let scope = Scope {
         bridge: bridge.name.clone(),
         subnet: bridge.subnet,
-        gateway: bridge.gateway,
         inter_container: config.inter_container,
         masquerade: config.masquerade,
     };

@@ -176,8 +176,6 @@ fn a_container_reaches_the_world_with_the_hosts_address_but_not_the_hosts_loopba
             output_of("ip", &["address", "del", "127.0.0.1/8", "dev", "lo"]);
             output_of("ip", &["route", "add", "127.0.0.0/8", "via", "172.17.0.1"]);
             std::fs::write("/proc/sys/net/ipv4/conf/eth0/route_localnet", "1").unwrap();
-            output_of("ip", &["rule", "add", "pref", "1", "lookup", "main"]);
-            output_of("ip", &["rule", "del", "lookup", "local"]);
         });
         assert!(world.fetch(Some(&sandbox.netns), Ipv4Addr::LOCALHOST, 7001).is_err());
         let counters = networks.counters(&sandbox.id).unwrap();
@@ -186,6 +184,29 @@ fn a_container_reaches_the_world_with_the_hosts_address_but_not_the_hosts_loopba
         networks.remove_sandbox(&sandbox.id).unwrap();
         drop(far);
         drop(private);
+        networks.shutdown();
+        world.assert_nothing_left();
+    });
+}
+
+#[test]
+fn a_container_cannot_send_with_a_loopback_source() {
+    World::run(|world| {
+        let networks = Networks::open(world.config(0)).unwrap();
+        let sandbox = networks.create_sandbox(&world.request(&networks, &[])).unwrap();
+        let host = std::net::UdpSocket::bind("172.17.0.1:7002").unwrap();
+        host.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        world.inside(&sandbox.netns, || {
+            std::fs::write("/proc/sys/net/ipv4/conf/eth0/route_localnet", "1").unwrap();
+            for (source, text) in [("127.0.0.1:0", "forged"), ("0.0.0.0:0", "honest")] {
+                let socket = std::net::UdpSocket::bind(source).unwrap();
+                socket.send_to(text.as_bytes(), "172.17.0.1:7002").unwrap();
+            }
+        });
+        let mut buffer = [0; 16];
+        let (length, from) = host.recv_from(&mut buffer).unwrap();
+        assert_eq!(&buffer[..length], b"honest", "from {from}");
+        networks.remove_sandbox(&sandbox.id).unwrap();
         networks.shutdown();
         world.assert_nothing_left();
     });
