@@ -8,11 +8,12 @@ use crate::sandbox::{random_mac, random_sandbox_id};
 use crate::state::{Slot, State, forwardings_of};
 use crate::store::VERSION;
 use crate::{
-    Endpoint, EndpointRequest, Error, MacAddress, NetworkRecord, Networks, Sandbox, SandboxRequest,
-    predefined,
+    Endpoint, EndpointRequest, Error, MacAddress, NetworkRecord, Networks, Protocol, Sandbox,
+    SandboxRequest, predefined,
 };
 use base_errors::Chain;
 use base_ids::{ContainerId, EndpointId};
+use kernel_netlink::conntrack::forget_connections_to;
 use std::net::Ipv4Addr;
 use std::sync::PoisonError;
 
@@ -214,7 +215,10 @@ impl Networks {
         let mut firewall = firewall.lock().unwrap_or_else(PoisonError::into_inner);
         firewall
             .withdraw(&sandbox.ports)
-            .map_err(|error| Error::kernel("take published ports back", error))
+            .map_err(|error| Error::kernel("take published ports back", error))?;
+        drop(firewall);
+        forget_callers(sandbox);
+        Ok(())
     }
 
     /// Leaves a namespace to the worker. That of the host stays mounted for the next.
@@ -305,6 +309,18 @@ fn without_interface(network: &NetworkRecord) -> Endpoint {
         prefix_length: 0,
         gateway: None,
         mac: None,
+    }
+}
+
+/// A caller that goes on sending datagrams shall find whoever publishes the port next.
+fn forget_callers(sandbox: &Sandbox) {
+    if sandbox.ports.iter().all(|port| port.protocol == Protocol::Tcp) {
+        return;
+    }
+    for address in sandbox.endpoints.iter().filter_map(|endpoint| endpoint.ipv4) {
+        if let Err(error) = forget_connections_to(address) {
+            tracing::warn!(%address, error = %Chain(&error), "connections not forgotten");
+        }
     }
 }
 

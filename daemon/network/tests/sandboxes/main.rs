@@ -7,7 +7,7 @@ mod world;
 
 use base_ids::ContainerId;
 use daemon_network::{Error, MacAddress, Networks, Protocol, SandboxRequest};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
 use world::{World, output_of};
 
@@ -194,12 +194,12 @@ fn a_container_cannot_send_with_a_loopback_source() {
     World::run(|world| {
         let networks = Networks::open(world.config(0)).unwrap();
         let sandbox = networks.create_sandbox(&world.request(&networks, &[])).unwrap();
-        let host = std::net::UdpSocket::bind("172.17.0.1:7002").unwrap();
+        let host = UdpSocket::bind("172.17.0.1:7002").unwrap();
         host.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         world.inside(&sandbox.netns, || {
             std::fs::write("/proc/sys/net/ipv4/conf/eth0/route_localnet", "1").unwrap();
             for (source, text) in [("127.0.0.1:0", "forged"), ("0.0.0.0:0", "honest")] {
-                let socket = std::net::UdpSocket::bind(source).unwrap();
+                let socket = UdpSocket::bind(source).unwrap();
                 socket.send_to(text.as_bytes(), "172.17.0.1:7002").unwrap();
             }
         });
@@ -240,30 +240,35 @@ fn a_taken_port_is_refused_in_dockers_words_and_nothing_is_left() {
     });
 }
 
+/// Receives one datagram and answers it.
+fn answer_one(socket: &UdpSocket, text: &str) -> String {
+    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut buffer = [0; 16];
+    let (length, from) = socket.recv_from(&mut buffer).unwrap();
+    socket.send_to(text.as_bytes(), from).unwrap();
+    String::from_utf8(buffer[..length].to_vec()).unwrap()
+}
+
 #[test]
-fn udp_is_forwarded_too() {
+fn a_udp_caller_that_never_pauses_finds_the_next_container_on_the_port() {
     World::run(|world| {
         let networks = Networks::open(world.config(0)).unwrap();
-        let mut port = world.port(Some(5353), None);
-        port.protocol = Protocol::Udp;
-        let sandbox = networks.create_sandbox(&world.request(&networks, &[port])).unwrap();
-        let socket =
-            world.inside(&sandbox.netns, || std::net::UdpSocket::bind("0.0.0.0:80").unwrap());
-        let caller = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
-        caller.send_to(b"ping", "127.0.0.1:5353").unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let mut buffer = [0; 16];
-        let (length, from) = socket.recv_from(&mut buffer).unwrap();
-        assert_eq!(&buffer[..length], b"ping");
-        socket.send_to(b"pong", from).unwrap();
+        let caller = UdpSocket::bind("0.0.0.0:0").unwrap();
+        caller.connect("127.0.0.1:5353").unwrap();
         caller.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let (length, from) = caller.recv_from(&mut buffer).unwrap();
-        assert_eq!(
-            (&buffer[..length], from.to_string().as_str()),
-            (&b"pong"[..], "127.0.0.1:5353")
-        );
-        drop(socket);
-        networks.remove_sandbox(&sandbox.id).unwrap();
+        for name in ["one", "two"] {
+            let mut port = world.port(Some(5353), None);
+            port.protocol = Protocol::Udp;
+            let sandbox = networks.create_sandbox(&world.request(&networks, &[port])).unwrap();
+            let socket = world.inside(&sandbox.netns, || UdpSocket::bind("0.0.0.0:80").unwrap());
+            caller.send(b"ping").unwrap();
+            assert_eq!(answer_one(&socket, name), "ping");
+            let mut buffer = [0; 16];
+            let length = caller.recv(&mut buffer).unwrap();
+            assert_eq!(&buffer[..length], name.as_bytes());
+            drop(socket);
+            networks.remove_sandbox(&sandbox.id).unwrap();
+        }
         networks.shutdown();
         world.assert_nothing_left();
     });
