@@ -1,0 +1,139 @@
+//! Which hierarchies the host has, and where in them a container's cgroup belongs.
+
+use crate::{Cgroup, Error, Record, reopen};
+use rustix::fs::statfs;
+use std::path::{Component, Path, PathBuf};
+
+const CGROUP_SUPER_MAGIC: u64 = 0x0027_e0eb;
+const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
+const MOUNT_POINT: &str = "/sys/fs/cgroup";
+
+/// A container's folder in one hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hierarchy {
+    /// The mount point's name: `memory`, `cpu,cpuacct`, `systemd`; empty for cgroup v2.
+    pub name: String,
+    /// The controllers as mount options: `memory`, `cpu,cpuacct`, `name=systemd`.
+    pub controllers: String,
+    /// The container's folder.
+    pub path: PathBuf,
+}
+
+impl Hierarchy {
+    /// Whether this hierarchy has a controller.
+    #[must_use]
+    pub fn has(&self, controller: &str) -> bool {
+        self.controllers.split(',').any(|part| part == controller)
+    }
+}
+
+/// Finds where the cgroup of a container belongs: an absolute `cgroups_path` starts from each
+/// hierarchy's mount point, a relative one from this process' own cgroup, and none is `id`.
+///
+/// # Errors
+/// The path climbs out, or is written for the systemd driver.
+pub fn locate(cgroups_path: &str, id: &str) -> Result<Box<dyn Cgroup>, Error> {
+    let wanted = if cgroups_path.is_empty() { id } else { cgroups_path };
+    if !wanted.starts_with('/') && wanted.matches(':').count() == 2 {
+        return Err(Error::Systemd(wanted.to_owned()));
+    }
+    let path = Path::new(wanted);
+    if path.components().any(|part| matches!(part, Component::ParentDir)) || wanted == "/" {
+        return Err(Error::InvalidPath(wanted.to_owned()));
+    }
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let place = |mount: PathBuf, own: &str| match path.strip_prefix("/") {
+        Ok(absolute) => mount.join(absolute),
+        Err(_) => mount.join(own.trim_start_matches('/')).join(path),
+    };
+    if magic(Path::new(MOUNT_POINT)) == CGROUP2_SUPER_MAGIC {
+        let own = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
+        return Ok(reopen(Record {
+            unified: true,
+            hierarchies: vec![Hierarchy {
+                name: String::new(),
+                controllers: String::new(),
+                path: place(MOUNT_POINT.into(), own),
+            }],
+        }));
+    }
+    let mut mounts = None;
+    let hierarchies = own
+        .lines()
+        .filter_map(own_cgroup)
+        .filter_map(|(controllers, own)| {
+            let mount = mount_point(controllers, &mut mounts)?;
+            Some(Hierarchy {
+                name: mount.file_name()?.to_string_lossy().into_owned(),
+                controllers: controllers.to_owned(),
+                path: place(mount, own),
+            })
+        })
+        .collect();
+    Ok(reopen(Record { unified: false, hierarchies }))
+}
+
+/// Controllers and path of a line of `/proc/self/cgroup` (`cgroups(7)`); cgroup v2's is left out.
+fn own_cgroup(line: &str) -> Option<(&str, &str)> {
+    let mut parts = line.splitn(3, ':');
+    let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
+    (!controllers.is_empty()).then_some((controllers, path))
+}
+
+/// Where a v1 hierarchy is mounted: by convention under its controllers' names, else as the list
+/// of mounts says, which is long on a busy host and so read at most once.
+fn mount_point(controllers: &str, mounts: &mut Option<String>) -> Option<PathBuf> {
+    let name = controllers.strip_prefix("name=").unwrap_or(controllers);
+    let conventional = Path::new(MOUNT_POINT).join(name);
+    if magic(&conventional) == CGROUP_SUPER_MAGIC {
+        return Some(conventional);
+    }
+    let mounts = mounts
+        .get_or_insert_with(|| std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default());
+    listed_mount_point(mounts, controllers)
+}
+
+/// Looks through `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).
+fn listed_mount_point(mounts: &str, controllers: &str) -> Option<PathBuf> {
+    mounts.lines().find_map(|line| {
+        let (mount, filesystem) = line.split_once(" - ")?;
+        let mut filesystem = filesystem.split(' ');
+        let (kind, options) = (filesystem.next()?, filesystem.nth(1)?);
+        let has = |controller| options.split(',').any(|option| option == controller);
+        (kind == "cgroup" && controllers.split(',').all(has))
+            .then(|| mount.split(' ').nth(4).map(PathBuf::from))?
+    })
+}
+
+fn magic(path: &Path) -> u64 {
+    statfs(path).map_or(0, |stat| u64::try_from(stat.f_type).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_proc_are_cut_at_their_first_two_colons() {
+        assert_eq!(own_cgroup("4:memory:/a:b"), Some(("memory", "/a:b")));
+        assert_eq!(own_cgroup("9:name=systemd:/"), Some(("name=systemd", "/")));
+        assert_eq!(own_cgroup("0::/"), None);
+        assert_eq!(own_cgroup("rubbish"), None);
+    }
+
+    #[test]
+    fn mounts_are_found_by_their_controllers() {
+        let mounts = "35 31 0:32 / /cg/mem rw,relatime - cgroup cgroup rw,memory\n\
+                      36 31 0:33 / /cg/both rw shared:1 - cgroup cgroup rw,cpu,cpuacct\n";
+        assert_eq!(listed_mount_point(mounts, "memory"), Some("/cg/mem".into()));
+        assert_eq!(listed_mount_point(mounts, "cpu,cpuacct"), Some("/cg/both".into()));
+        assert_eq!(listed_mount_point(mounts, "pids"), None);
+    }
+
+    #[test]
+    fn paths_that_climb_and_systemd_paths_are_refused() {
+        for bad in ["/a/../../b", "..", "system.slice:docker:x", "/"] {
+            assert!(locate(bad, "id").is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The files of a cgroup: read, written, counted, removed.
+
+use crate::Error;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+/// No file of a cgroup that is read here is longer.
+const MAX_FILE: usize = 1 << 20;
+/// How long a cgroup's last process may take to leave it after it was waited for.
+const REMOVE_ATTEMPTS: u32 = 200;
+
+/// Writes a value to a file of a cgroup.
+pub(crate) fn write(folder: &Path, file: &str, value: impl Display) -> Result<(), Error> {
+    let value = value.to_string();
+    let path = folder.join(file);
+    let written = rustix::fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+        .and_then(|knob| {
+            rustix::io::retry_on_intr(|| rustix::io::write(&knob, value.as_bytes())).map(drop)
+        });
+    written.map_err(|errno| Error::Refused { step: format!("write {value:?} to"), path, errno })
+}
+
+/// Reads a file of a cgroup, without the last newline.
+pub(crate) fn read(folder: &Path, file: &str) -> Result<String, Error> {
+    let path = folder.join(file);
+    let failed = |errno| Error::Refused { step: "read".to_owned(), path: path.clone(), errno };
+    let knob =
+        rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+    let mut bytes = Vec::with_capacity(4096);
+    loop {
+        let read = rustix::io::retry_on_intr(|| {
+            rustix::io::read(&knob, rustix::buffer::spare_capacity(&mut bytes))
+        })
+        .map_err(failed)?;
+        if read == 0 || bytes.len() >= MAX_FILE {
+            break;
+        }
+        bytes.reserve(4096);
+    }
+    let mut text = String::from_utf8_lossy(&bytes).into_owned();
+    if text.ends_with('\n') {
+        text.pop();
+    }
+    Ok(text)
+}
+
+/// Reads a number; 0 where the file is missing, `u64::MAX` for `max`.
+pub(crate) fn number(folder: &Path, file: &str) -> u64 {
+    read(folder, file).map_or(0, |text| parse(&text))
+}
+
+/// A number of the kernel's; `u64::MAX` for `max`.
+pub(crate) fn parse(text: &str) -> u64 {
+    let text = text.trim();
+    if text == "max" { u64::MAX } else { text.parse().unwrap_or(0) }
+}
+
+/// The `key value` lines of a file; none where it is missing.
+pub(crate) fn pairs(folder: &Path, file: &str) -> Vec<(String, u64)> {
+    let text = read(folder, file).unwrap_or_default();
+    text.lines()
+        .filter_map(|line| line.split_once(' '))
+        .map(|(key, value)| (key.to_owned(), parse(value)))
+        .collect()
+}
+
+/// Makes a folder and its missing parents. Whether the folder itself is new.
+pub(crate) fn make(folder: &Path) -> Result<bool, Error> {
+    let mode = Mode::from_raw_mode(0o755);
+    let failed =
+        |errno| Error::Refused { step: "make cgroup".to_owned(), path: folder.to_owned(), errno };
+    match rustix::fs::mkdir(folder, mode) {
+        Ok(()) => Ok(true),
+        Err(Errno::EXIST) => Ok(false),
+        Err(Errno::NOENT) => {
+            make(folder.parent().ok_or(Errno::NOENT).map_err(failed)?)?;
+            match rustix::fs::mkdir(folder, mode) {
+                Ok(()) => Ok(true),
+                Err(Errno::EXIST) => Ok(false),
+                Err(errno) => Err(failed(errno)),
+            }
+        }
+        Err(errno) => Err(failed(errno)),
+    }
+}
+
+/// The folders below, deepest first, without the folder itself.
+pub(crate) fn below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    if let Ok(entries) = std::fs::read_dir(folder) {
+        for entry in entries.flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                found.extend(below(&entry.path()));
+                found.push(entry.path());
+            }
+        }
+    }
+    found
+}
+
+/// Removes a folder with those below. A process that has been waited for leaves its cgroup a
+/// moment later, so that the kernel answers "busy" for a while.
+pub(crate) fn remove(folder: &Path) -> Result<(), Error> {
+    let mut waited = 0;
+    loop {
+        match rustix::fs::rmdir(folder) {
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::BUSY) if waited < REMOVE_ATTEMPTS => {
+                for inner in below(folder) {
+                    let _ = rustix::fs::rmdir(&inner);
+                }
+                let pause = std::time::Duration::from_micros(100 + 200 * u64::from(waited));
+                if waited > 0 {
+                    std::thread::sleep(pause);
+                }
+                waited += 1;
+            }
+            Err(errno) => {
+                return Err(Error::Refused {
+                    step: "remove cgroup".to_owned(),
+                    path: folder.to_owned(),
+                    errno,
+                });
+            }
+        }
+    }
+}
+
+/// The process ids in a folder's `cgroup.procs`, and in those below.
+pub(crate) fn processes(folder: &Path) -> Result<Vec<i32>, Error> {
+    let mut pids = Vec::new();
+    let mut list = |folder: &Path| -> Result<(), Error> {
+        let text = read(folder, "cgroup.procs")?;
+        pids.extend(text.lines().filter_map(|line| line.trim().parse::<i32>().ok()));
+        Ok(())
+    };
+    list(folder)?;
+    for inner in below(folder) {
+        // It may have gone since it was listed.
+        let _ = list(&inner);
+    }
+    Ok(pids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernel_numbers_and_pairs_are_read_and_nonsense_is_zero() {
+        assert_eq!(parse("42\n"), 42);
+        assert_eq!(parse("max"), u64::MAX);
+        assert_eq!(parse("many"), 0);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("stat"), "user 3\nsystem 4\nodd\n").unwrap();
+        assert_eq!(pairs(folder.path(), "stat"), [("user".into(), 3), ("system".into(), 4)]);
+        assert_eq!(number(folder.path(), "missing"), 0);
+    }
+
+    #[test]
+    fn folders_are_made_with_their_parents_and_removed_with_their_children() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("a/b");
+        assert!(make(&folder).unwrap());
+        assert!(!make(&folder).unwrap());
+        remove(&folder).unwrap();
+        remove(&folder).unwrap();
+        assert!(!folder.exists());
+    }
+}
