@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use tests_harness::{Daemon, Registry, describe, docker_clients, programs};
+use tests_harness::{Daemon, Registry, describe, docker_clients, program};
 
 /// A daemon whose mirror holds debian, busybox and web.
 pub struct Stage {
@@ -30,7 +30,7 @@ impl Stage {
     /// Ours and every real client.
     #[must_use]
     pub fn clients(&self) -> Vec<Client<'_>> {
-        let mut paths = vec![programs().join("gantry")];
+        let mut paths = vec![program("gantry")];
         paths.extend(docker_clients());
         paths.into_iter().map(|path| Client { daemon: &self.daemon, path }).collect()
     }

@@ -41,6 +41,16 @@ pub fn programs() -> PathBuf {
     place
 }
 
+/// A program of ours by name; `TEST_<NAME>` (`TEST_GANTRYD`, `TEST_GANTRY`) puts another in its
+/// place, so that the tests themselves can be proven on the originals.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    match std::env::var_os(format!("TEST_{}", name.to_uppercase())) {
+        Some(path) => path.into(),
+        None => programs().join(name),
+    }
+}
+
 /// Where things that take long to make are kept between runs.
 #[must_use]
 pub fn cache() -> PathBuf {
