@@ -1,0 +1,132 @@
+//! Finding again, after a restart, what an earlier supervisor had running.
+//!
+//! | found | done |
+//! |---|---|
+//! | shim answers and knows the task | adopted, with a new `Wait` |
+//! | shim answers, has no task | half-made or deleted: shut down, bundle removed |
+//! | no shim, but a task had been created | buried: `delete` action, exit kept until collected |
+//! | no shim, no task yet | `delete` action, bundle removed |
+
+use crate::bundle::{self, Bundle, ShimRecord};
+use crate::shim::{Scope, Shim};
+use crate::task::Task;
+use crate::tasks::{Tasks, is_program, is_unknown};
+use crate::{Error, binary, log_pipe};
+use base_errors::Chain;
+use contracts_shim_api::bootstrap::BootstrapParams;
+use contracts_supervisor_api::metadata::is_identifier;
+use std::sync::atomic::Ordering;
+use tokio::task::JoinSet;
+
+/// Shims that are asked at the same time.
+const AT_ONCE: usize = 16;
+
+impl Tasks {
+    /// Adopts every task there is. Nothing else may use these tasks before it has answered.
+    ///
+    /// # Errors
+    /// The bundles cannot be listed; what is wrong with a single one is logged.
+    pub async fn adopt(&self) -> Result<(), Error> {
+        let layout = &self.around().layout;
+        let mut waiting = bundle::list(layout).map_err(|source| Error::Bundle {
+            what: "list",
+            path: layout.tasks(),
+            source,
+        })?;
+        let mut running = JoinSet::new();
+        loop {
+            while running.len() < AT_ONCE
+                && let Some((namespace, id)) = waiting.pop()
+            {
+                if !is_identifier(&namespace) || !is_identifier(&id) {
+                    tracing::warn!(%namespace, container = %id, "not a bundle's name");
+                    continue;
+                }
+                let tasks = self.clone();
+                running.spawn(async move { tasks.adopt_one(&namespace, &id).await });
+            }
+            if running.join_next().await.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn adopt_one(&self, namespace: &str, id: &str) {
+        let bundle = Bundle::of(&self.around().layout, namespace, id);
+        let scope = Scope::own(namespace);
+        let Some(record) = bundle.shim() else {
+            tracing::info!(container = %id, namespace, "half-made bundle removed");
+            self.discard(&bundle, id);
+            return;
+        };
+        match Self::find_shim(&scope, id, &record).await {
+            Found::Task { shim, pid } => {
+                tracing::info!(container = %id, namespace, "task adopted");
+                let log = if binary::is_gantry(&record.program) {
+                    None
+                } else {
+                    log_pipe::follow(bundle.path(), id).ok()
+                };
+                let pid = pid.or_else(|| bundle.init_pid()).unwrap_or_default();
+                let task = Task::new((namespace, id), bundle, record, Some(shim), log);
+                task.pid.store(pid, Ordering::Relaxed);
+                self.insert((namespace.to_owned(), id.to_owned()), task);
+            }
+            Found::Empty(shim) => {
+                tracing::info!(container = %id, namespace, "shim without a task shut down");
+                if let Err(error) = shim.shut_down(&scope, id, true).await {
+                    tracing::warn!(container = %id, error = %Chain(&error), "shim does not leave");
+                }
+                self.discard(&bundle, id);
+            }
+            Found::Nothing if bundle.exit().is_some() || bundle.init_pid().is_some() => {
+                let pid = bundle.init_pid().unwrap_or_default();
+                let task = Task::new((namespace, id), bundle, record, None, None);
+                task.pid.store(pid, Ordering::Relaxed);
+                // Its watch, which begins now, buries it.
+                self.insert((namespace.to_owned(), id.to_owned()), task);
+            }
+            Found::Nothing => {
+                tracing::info!(container = %id, namespace, "task that was never made removed");
+                if is_program(&record.program)
+                    && let Err(error) =
+                        binary::delete(self.around(), &record.program, &scope, id, bundle.path())
+                            .await
+                {
+                    tracing::warn!(container = %id, error = %Chain(&error), "clean-up failed");
+                }
+                self.discard(&bundle, id);
+            }
+        }
+    }
+
+    async fn find_shim(scope: &Scope, id: &str, record: &ShimRecord) -> Found {
+        let Some(address) = record.address.clone() else { return Found::Nothing };
+        let version = record.api.unwrap_or(2);
+        let protocol = "ttrpc".to_owned();
+        let params = BootstrapParams { version, address, protocol };
+        let Ok(shim) = Shim::connect(&params).await else { return Found::Nothing };
+        match shim.state(scope, id, "").await {
+            Ok(state) => Found::Task { shim, pid: Some(state.pid).filter(|pid| *pid != 0) },
+            Err(error) if is_unknown(&error) => Found::Empty(shim),
+            Err(Error::Closed) => Found::Nothing,
+            Err(error) => {
+                // It lives; that it is slow or odd now is no reason to end its container.
+                tracing::warn!(container = %id, error = %Chain(&error), "shim tells no state");
+                Found::Task { shim, pid: None }
+            }
+        }
+    }
+
+    fn discard(&self, bundle: &Bundle, id: &str) {
+        if let Err(error) = bundle.remove() {
+            tracing::warn!(container = %id, error = %Chain(&error), "bundle not removed");
+        }
+    }
+}
+
+enum Found {
+    Task { shim: Shim, pid: Option<u32> },
+    Empty(Shim),
+    Nothing,
+}
