@@ -20,7 +20,9 @@ impl Changes {
             | inotify::WatchFlags::MOVED_TO
             | inotify::WatchFlags::ONLYDIR;
         inotify::add_watch(&fd, directory, wanted)?;
-        Ok(Self(AsyncFd::register(fd)?))
+        #[expect(deprecated, reason = "its successor is unsafe; an OwnedFd stays open while held")]
+        let fd = AsyncFd::new(fd)?;
+        Ok(Self(fd))
     }
 
     /// Waits until something has happened since the last call. Cancel-safe: an event that was
