@@ -277,6 +277,11 @@ impl Daemon {
         }
     }
 
+    fn show_logs(&self) {
+        eprintln!("--- daemon log (end)\n{}", last_lines(&self.log(), 60));
+        eprintln!("--- supervisor log (end)\n{}", last_lines(&self.supervisor_log(), 60));
+    }
+
     /// Ends daemon and supervisor and takes away what outlives them by design: bridge, tables,
     /// mounts of the roots.
     fn dismantle(&mut self) {
@@ -317,17 +322,28 @@ pub fn signal(pid: u32, name: &str) {
 impl Drop for Daemon {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- daemon log (end)\n{}", last_lines(&self.log(), 60));
-            eprintln!("--- supervisor log (end)\n{}", last_lines(&self.supervisor_log(), 60));
+            self.show_logs();
             let output = self.gantry(&["ps", "-aq"]);
             let ids = String::from_utf8_lossy(&output.stdout).into_owned();
             for id in ids.split_whitespace() {
                 let _ = self.gantry(&["rm", "-f", id]);
             }
-        } else if self.process.is_some() {
-            self.assert_no_leaks();
+            self.dismantle();
+            return;
+        }
+        // The programs end before a leak fails the test.
+        let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            if self.process.is_some() {
+                self.assert_no_leaks();
+            }
+        }));
+        if checked.is_err() {
+            self.show_logs();
         }
         self.dismantle();
+        if let Err(panic) = checked {
+            std::panic::resume_unwind(panic);
+        }
     }
 }
 
