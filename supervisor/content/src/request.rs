@@ -3,6 +3,7 @@
 use base_errors::Classify;
 use contracts_supervisor_api::metadata::{LEASE, NAMESPACE, is_identifier, text};
 use contracts_supervisor_api::status;
+use supervisor_metadata::filter::Filters;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 
@@ -24,6 +25,14 @@ pub fn namespace(headers: &MetadataMap) -> Result<String, Status> {
 #[must_use]
 pub fn lease(headers: &MetadataMap) -> Option<String> {
     text(headers, LEASE).filter(|lease| !lease.is_empty()).map(str::to_owned)
+}
+
+/// The filters of a list request.
+///
+/// # Errors
+/// One cannot be parsed.
+pub fn filters(expressions: &[String]) -> Result<Filters, Status> {
+    Filters::parse(expressions).map_err(|error| status::of(&error))
 }
 
 /// Runs blocking work on a thread that may block; it ends even if the caller is gone.

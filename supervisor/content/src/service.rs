@@ -3,7 +3,7 @@
 mod read;
 mod write;
 
-use crate::request::{blocking, lease, namespace};
+use crate::request::{blocking, filters, lease, namespace};
 use crate::{ContentStore, IngestStatus};
 use base_ids::Digest;
 use contracts_supervisor_api::services::content::content_server::Content;
@@ -68,9 +68,10 @@ impl Content for ContentService {
         request: Request<ListContentRequest>,
     ) -> Result<Response<Self::ListStream>, Status> {
         let namespace = namespace(request.metadata())?;
-        no_filters(&request.get_ref().filters)?;
+        let filters = filters(&request.get_ref().filters)?;
         let store = self.store.clone();
-        let all = blocking(move || store.list(&namespace)).await?;
+        let mut all = blocking(move || store.list(&namespace)).await?;
+        all.retain(|info| filters.matches(info));
         let pages: Vec<_> =
             all.chunks(PAGE).map(|page| Ok(ListContentResponse { info: page.to_vec() })).collect();
         Ok(Response::new(stream::iter(pages).boxed()))
@@ -113,10 +114,10 @@ impl Content for ContentService {
         request: Request<ListStatusesRequest>,
     ) -> Result<Response<ListStatusesResponse>, Status> {
         let namespace = namespace(request.metadata())?;
-        no_filters(&request.get_ref().filters)?;
+        let filters = filters(&request.get_ref().filters)?;
         let store = self.store.clone();
         let all = blocking(move || store.statuses(&namespace)).await?;
-        let statuses = all.iter().map(wire).collect();
+        let statuses = all.iter().map(wire).filter(|status| filters.matches(status)).collect();
         Ok(Response::new(ListStatusesResponse { statuses }))
     }
 
@@ -137,10 +138,6 @@ impl Content for ContentService {
         blocking(move || store.abort(&namespace, &reference)).await?;
         Ok(Response::new(()))
     }
-}
-
-fn no_filters(filters: &[String]) -> Result<(), Status> {
-    if filters.is_empty() { Ok(()) } else { Err(Status::unimplemented("filters of content")) }
 }
 
 fn digest(text: &str) -> Result<Digest, Status> {

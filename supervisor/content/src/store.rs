@@ -10,6 +10,7 @@ use crate::blobs::Blobs;
 use crate::error::ContentError;
 use crate::ingest::{Ingest, IngestStatus, Ingests};
 use crate::labels::{self, Labels};
+use base_errors::Chain;
 use base_ids::Digest;
 use contracts_supervisor_api::FieldMask;
 use contracts_supervisor_api::services::content::Info;
@@ -19,6 +20,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::SystemTime;
 use supervisor_metadata::Store;
+use supervisor_metadata::gc::{Garbage, Sweep};
 
 /// The type of a blob among a lease's resources.
 const LEASE_TYPE: &str = "content";
@@ -47,7 +49,7 @@ impl ContentStore {
             gate: Arc::default(),
         };
         store.forget_lost_blobs()?;
-        store.remove_unlisted_blobs()?;
+        store.remove_if_unlisted(&store.blobs.list()?)?;
         Ok(store)
     }
 
@@ -273,18 +275,13 @@ impl ContentStore {
         self.ingests.abort(namespace, reference)
     }
 
-    /// Removes the files of blobs that no namespace has any more.
-    ///
-    /// # Errors
-    /// The records or the directory cannot be read.
-    pub fn remove_unlisted_blobs(&self) -> Result<(), ContentError> {
+    /// Removes the files of these blobs, but for those that have a record by now.
+    fn remove_if_unlisted(&self, digests: &[Digest]) -> Result<(), ContentError> {
         let _gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
         let everywhere = self.records.list_everywhere::<Info>()?;
         let listed: HashSet<_> = everywhere.into_iter().map(|(_, info)| info.digest).collect();
-        for digest in self.blobs.list()? {
-            if !listed.contains(digest.as_str()) {
-                self.blobs.remove(&digest)?;
-            }
+        for digest in digests.iter().filter(|digest| !listed.contains(digest.as_str())) {
+            self.blobs.remove(digest)?;
         }
         Ok(())
     }
@@ -311,6 +308,19 @@ impl ContentStore {
 
     fn pass_gate(&self) -> RwLockReadGuard<'_, ()> {
         self.gate.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[tonic::async_trait]
+impl Sweep for ContentStore {
+    async fn sweep(&self, garbage: &Garbage) {
+        let store = self.clone();
+        let digests: Vec<Digest> =
+            garbage.blobs.iter().filter_map(|digest| digest.parse().ok()).collect();
+        let work = move || store.remove_if_unlisted(&digests);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(work).await {
+            tracing::warn!(error = %Chain(&error), "collected blobs stay until the next start");
+        }
     }
 }
 

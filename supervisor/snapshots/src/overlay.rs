@@ -24,6 +24,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use supervisor_content::labels::{self, Labels};
+use supervisor_metadata::filter::Filters;
+use supervisor_metadata::gc::{Garbage, Sweep};
 use supervisor_metadata::{SnapshotRecord, Store, Transaction};
 
 /// The snapshotter's name, containerd's.
@@ -332,15 +334,25 @@ impl Snapshotter for Overlay {
         Ok(())
     }
 
-    fn list(&self, namespace: &str) -> Result<Vec<Info>, SnapshotError> {
+    fn list(&self, namespace: &str, filters: &Filters) -> Result<Vec<Info>, SnapshotError> {
         let prefix = SnapshotRecord::key_of(NAME, "");
         let records: Vec<SnapshotRecord> = self.shared.records.list_below(namespace, &prefix)?;
-        Ok(records.into_iter().map(info).collect())
+        Ok(records.into_iter().filter(|record| filters.matches(record)).map(info).collect())
     }
 
     fn cleanup(&self) -> Result<(), SnapshotError> {
         self.sweep()?;
         self.shared.reaper.wait().map_err(SnapshotError::io("remove snapshots"))
+    }
+}
+
+#[tonic::async_trait]
+impl Sweep for Overlay {
+    /// A number is never used again, so whatever has it may go.
+    async fn sweep(&self, garbage: &Garbage) {
+        for number in &garbage.snapshots {
+            self.shared.reaper.remove(*number);
+        }
     }
 }
 

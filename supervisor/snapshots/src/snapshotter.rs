@@ -20,6 +20,7 @@ use contracts_supervisor_api::types::Mount;
 use rustix::io::Errno;
 use std::io;
 use supervisor_content::labels::{LabelError, Labels};
+use supervisor_metadata::filter::Filters;
 
 /// What a new snapshot is called, stands on and carries.
 #[derive(Clone, Copy, Debug)]
@@ -95,11 +96,11 @@ pub trait Snapshotter: Send + Sync {
     /// There is none of this name, or others stand on it.
     fn remove(&self, namespace: &str, key: &str) -> Result<(), SnapshotError>;
 
-    /// All snapshots of a namespace.
+    /// The snapshots of a namespace that the filters select.
     ///
     /// # Errors
     /// The records cannot be read.
-    fn list(&self, namespace: &str) -> Result<Vec<Info>, SnapshotError>;
+    fn list(&self, namespace: &str, filters: &Filters) -> Result<Vec<Info>, SnapshotError>;
 
     /// Waits until the files of removed snapshots are gone.
     ///

@@ -40,8 +40,10 @@ pub(super) fn of(record: &SnapshotRecord, directory: &Path, layers: &[PathBuf]) 
 /// the time, since an ephemeral record does not outlive it: nothing was lost.
 pub(super) fn forget_volatile(record: &SnapshotRecord, directory: &Path) {
     if is_ephemeral(record) {
-        let _ = std::fs::remove_dir(directory.join("work/work/incompat/volatile"));
-        let _ = std::fs::remove_dir(directory.join("work/work/incompat"));
+        let incompatible = directory.join("work/work/incompat");
+        let _ = std::fs::remove_file(incompatible.join("volatile/dirty"));
+        let _ = std::fs::remove_dir(incompatible.join("volatile"));
+        let _ = std::fs::remove_dir(incompatible);
     }
 }
 

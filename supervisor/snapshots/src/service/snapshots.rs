@@ -11,7 +11,7 @@ use contracts_supervisor_api::services::snapshots::{
 use contracts_supervisor_api::status;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use std::sync::Arc;
-use supervisor_content::request::{blocking, lease, namespace};
+use supervisor_content::request::{blocking, filters, lease, namespace};
 use tonic::{Request, Response, Status, async_trait};
 
 /// Records sent in one message of a list.
@@ -153,12 +153,10 @@ impl Snapshots for SnapshotsService {
         request: Request<ListSnapshotsRequest>,
     ) -> Result<Response<Self::ListStream>, Status> {
         let namespace = namespace(request.metadata())?;
-        let ListSnapshotsRequest { snapshotter, filters } = request.into_inner();
-        if !filters.is_empty() {
-            return Err(Status::unimplemented("filters of snapshots"));
-        }
+        let ListSnapshotsRequest { snapshotter, filters: expressions } = request.into_inner();
+        let filters = filters(&expressions)?;
         let snapshotter = self.find(&snapshotter)?;
-        let all = blocking(move || snapshotter.list(&namespace)).await?;
+        let all = blocking(move || snapshotter.list(&namespace, &filters)).await?;
         let pages: Vec<_> = all
             .chunks(PAGE)
             .map(|page| Ok(ListSnapshotsResponse { info: page.to_vec() }))
