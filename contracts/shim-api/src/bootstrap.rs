@@ -19,8 +19,8 @@ pub const MAX_VERSION_VARIABLE: &str = "MAX_SHIM_VERSION";
 pub const TTRPC_ADDRESS_VARIABLE: &str = "TTRPC_ADDRESS";
 /// Environment variable of our supervisor: the directory for the shim's socket.
 pub const SOCKET_DIRECTORY_VARIABLE: &str = "GANTRY_SHIM_SOCKET_DIR";
-/// Environment variable of our supervisor: the runtime's state directory, `<root>` of
-/// ARCHITECTURE.md. `Options.root` wins over it.
+/// Environment variable of our supervisor: the runtime's state directory, to which the shim adds
+/// the namespace. `Options.root` wins over it.
 pub const RUNTIME_ROOT_VARIABLE: &str = "GANTRY_RUNTIME_ROOT";
 /// Largest standard input or output of the `start` action.
 pub const MAX_DOCUMENT: usize = 1 << 20;
@@ -168,6 +168,37 @@ pub struct BootstrapResult {
     /// Anything else.
     #[prost(btree_map = "string, string", tag = "5")]
     pub metadata: BTreeMap<String, String>,
+}
+
+/// What `-info` prints (`containerd.types.RuntimeInfo`).
+#[derive(Clone, PartialEq, Message)]
+pub struct RuntimeInfo {
+    /// The shim's name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its version.
+    #[prost(message, optional, tag = "2")]
+    pub version: Option<RuntimeVersion>,
+    /// The options that were given.
+    #[prost(message, optional, tag = "3")]
+    pub options: Option<Any>,
+    /// OCI runtime features, as JSON.
+    #[prost(message, optional, tag = "4")]
+    pub features: Option<Any>,
+    /// Anything else.
+    #[prost(btree_map = "string, string", tag = "5")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// A version in [`RuntimeInfo`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct RuntimeVersion {
+    /// The release.
+    #[prost(string, tag = "1")]
+    pub version: String,
+    /// The commit.
+    #[prost(string, tag = "2")]
+    pub revision: String,
 }
 
 /// Standard input of `start`: [`StartParams`], or options alone (containerd up to 2.2).

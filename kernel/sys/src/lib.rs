@@ -6,6 +6,7 @@
 //! was and what it acted on.
 //!
 //! - [`clone3`], [`execve`], [`exit_now`]: processes.
+//! - [`close_all_but`] closes what a forked child must not keep.
 //! - [`setns`], [`unshare`], [`namespace_of`]: namespaces.
 //! - [`mount`]: the calls that make and change mounts by descriptor.
 //! - [`message`]: datagrams with descriptors between parent and child.
@@ -15,6 +16,7 @@
 
 pub mod bpf;
 mod clone;
+mod descriptors;
 mod execute;
 pub mod keyring;
 pub mod message;
@@ -25,6 +27,7 @@ pub mod seccomp;
 pub mod signals;
 
 pub use clone::{CloneFlags, Cloned, clone3};
+pub use descriptors::close_all_but;
 pub use execute::{close_on_exec_from, execute_descriptor, execve, exit_now};
 pub use namespaces::{NamespaceFlags, PidfdNamespace, namespace_of, setns, unshare};
 pub use rustix::io::Errno;

@@ -1,0 +1,60 @@
+//! A container in this shim, apart from its processes.
+
+use crate::memory::MemoryWatch;
+use crate::reactor::Watched;
+use base_oci::runtime::Spec;
+use contracts_shim_api::options::Options;
+use contracts_shim_api::types::Mount;
+use runtime_container::RootfsMount;
+use rustix::fd::OwnedFd;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// Largest `config.json`.
+pub(crate) const MAX_CONFIG: u64 = 4 << 20;
+
+/// A container.
+#[derive(Debug)]
+pub(crate) struct Container {
+    /// The number of its init process.
+    pub(crate) init: u32,
+    /// The numbers of its execs.
+    pub(crate) execs: BTreeMap<String, u32>,
+    pub(crate) bundle: PathBuf,
+    /// The runtime's state directory.
+    pub(crate) root: PathBuf,
+    pub(crate) options: Options,
+    pub(crate) rootfs: Vec<Mount>,
+    /// Its namespaces, held so that init's exit does not have to tear them down.
+    pub(crate) namespaces: Vec<OwnedFd>,
+    /// Its processes survive its init, and are killed after it.
+    pub(crate) shares_pids: bool,
+    pub(crate) attach: Option<Watched>,
+    pub(crate) memory: Option<MemoryWatch>,
+}
+
+/// Reads a bundle's configuration.
+pub(crate) fn read_config(bundle: &Path) -> io::Result<Spec> {
+    let mut text = Vec::new();
+    let file = File::open(bundle.join("config.json"))?;
+    file.take(MAX_CONFIG + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > MAX_CONFIG {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "config.json is too large"));
+    }
+    serde_json::from_slice(&text).map_err(Into::into)
+}
+
+/// The root file system's mounts in the runtime's words.
+pub(crate) fn rootfs_mounts(mounts: &[Mount]) -> Vec<RootfsMount> {
+    mounts
+        .iter()
+        .map(|mount| RootfsMount {
+            fstype: mount.fstype.clone(),
+            source: mount.source.clone(),
+            target: mount.target.clone(),
+            options: mount.options.clone(),
+        })
+        .collect()
+}

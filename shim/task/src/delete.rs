@@ -1,0 +1,95 @@
+//! The `delete` action: removes what a dead shim left behind.
+//!
+//! Each step is tried whatever became of the one before, because nobody comes after this.
+
+use crate::error::TaskError;
+use base_errors::{Classify, Kind};
+use base_files::{Durability, replace};
+use contracts_shim_api::attach;
+use contracts_shim_api::exit::{self, ExitRecord};
+use contracts_shim_api::task::DeleteResponse;
+use prost_types::Timestamp;
+use rustix::mount::UnmountFlags;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// The bundle's file with the runtime's state directory, where options named one.
+pub(crate) const ROOT_FILE: &str = "runtime-root";
+
+/// What the `delete` action is told.
+#[derive(Debug)]
+pub struct DeleteAction {
+    /// The bundle.
+    pub bundle: PathBuf,
+    /// The containerd namespace.
+    pub namespace: String,
+    /// The container.
+    pub id: String,
+    /// The runtime's state directory, without the namespace.
+    pub runtime_root: PathBuf,
+}
+
+/// Kills the container, and removes it and its mounts.
+///
+/// # Errors
+/// The container could not be removed, after everything else has been tried.
+pub fn delete(action: &DeleteAction) -> Result<DeleteResponse, TaskError> {
+    let root = read(&action.bundle.join(ROOT_FILE))
+        .map_or_else(|| action.runtime_root.join(&action.namespace), PathBuf::from);
+    let removed = match runtime_container::delete(&root, &action.id, true) {
+        Err(error) if error.kind() != Kind::NotFound => Err(TaskError::Runtime {
+            context: "OCI runtime delete failed",
+            kind: error.kind(),
+            text: base_errors::Chain(&error).to_string(),
+        }),
+        _ => Ok(()),
+    };
+    // Ours mounts inside the container's namespace only; another shim may have been here before.
+    let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
+    let _ = rustix::mount::unmount(action.bundle.join("rootfs"), flags);
+    let _ = std::fs::remove_file(action.bundle.join(attach::SOCKET));
+    let record = exit_record(&action.bundle);
+    removed?;
+    Ok(DeleteResponse {
+        pid: record.pid,
+        exit_status: record.exit_status,
+        exited_at: record.timestamp(),
+    })
+}
+
+/// The recorded exit; where there is none, the container was killed just now.
+fn exit_record(bundle: &Path) -> ExitRecord {
+    let path = bundle.join(exit::FILE);
+    let recorded = read(&path).and_then(|text| ExitRecord::parse(text.as_bytes()).ok());
+    recorded.unwrap_or_else(|| {
+        let pid = read(&bundle.join("init.pid")).and_then(|text| text.trim().parse().ok());
+        let now: Timestamp = SystemTime::now().into();
+        let record = ExitRecord::new(pid.unwrap_or(0), 128 + 9, &now);
+        let _ = replace(&path, &record.to_json(), 0o600, Durability::Processes);
+        record
+    })
+}
+
+/// A small file's text.
+fn read(path: &Path) -> Option<String> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path).ok()?;
+    file.take(exit::MAX_SIZE as u64).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_that_was_never_made_is_deleted_with_a_kill_status() {
+        let bundle = tempfile::tempdir().unwrap();
+        std::fs::write(bundle.path().join("init.pid"), "77").unwrap();
+        let record = exit_record(bundle.path());
+        assert_eq!((record.pid, record.exit_status), (77, 137));
+        // The second time tells the same.
+        assert_eq!(exit_record(bundle.path()), record);
+    }
+}

@@ -1,0 +1,499 @@
+//! What takes a worker: making, starting, changing and removing containers and execs; and what
+//! follows when the worker answers.
+
+use crate::connection::Reply;
+use crate::container::{Container, read_config, rootfs_mounts};
+use crate::delete::ROOT_FILE;
+use crate::error::TaskError;
+use crate::memory::MemoryWatch;
+use crate::process::{Exit, Process, State};
+use crate::server::Server;
+use crate::service::{answer_error, io_of};
+use crate::stdio::{Stdio, Uris};
+use crate::worker::{Failure, Made, Worker};
+use base_errors::Kind;
+use base_faults::{Step, reach, step};
+use base_files::{Durability, replace};
+use base_oci::runtime::{NamespaceKind, Spec};
+use contracts_shim_api::events::{
+    TaskCreate, TaskDelete, TaskExecStarted, TaskPaused, TaskResumed, TaskStart,
+};
+use contracts_shim_api::options::Options;
+use contracts_shim_api::task::{
+    CreateTaskRequest, CreateTaskResponse, DeleteResponse, StartResponse,
+};
+use contracts_shim_api::ttrpc::Response;
+use contracts_shim_api::types::unpack;
+use runtime_container::{CreateOptions, CreateRequest, ExecOptions, ExecRequest};
+use rustix::fd::{AsRawFd, RawFd};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+const STDIO_OPENED: &Step = step("shim.run.stdio-opened");
+const CREATED: &Step = step("shim.run.container-created");
+const STARTED: &Step = step("shim.run.container-started");
+const EXEC_STARTED: &Step = step("shim.exec.process-started");
+
+/// What to do with a worker's answer.
+#[derive(Debug)]
+pub(crate) enum Then {
+    /// A container was to be made, with this init.
+    Created(u32, Reply),
+    /// An exec was to be started.
+    Executed(u32, Reply),
+    /// A created container was to be started.
+    Started(u32, Reply),
+    /// A container was to be frozen.
+    Paused(u32, Reply),
+    /// A container was to be thawed.
+    Resumed(u32, Reply),
+    /// A container was to be removed.
+    Deleted(u32, Reply),
+    /// Something else was to be done, which this names in a refusal.
+    Done(&'static str, Reply),
+    /// Nobody waits for the answer.
+    Nothing,
+}
+
+impl Server {
+    /// Forks a worker for `job`; it keeps `keep` and the log open.
+    pub(crate) fn launch(
+        &mut self,
+        mut keep: Vec<RawFd>,
+        then: Then,
+        job: impl FnOnce() -> Result<Made, Failure>,
+    ) -> Result<(), TaskError> {
+        keep.extend(self.config.log.descriptor());
+        let number = self.number();
+        let worker = Worker::launch(&self.reactor, number, keep, job)?;
+        self.workers.insert(number, (worker, then));
+        Ok(())
+    }
+
+    /// `Create`.
+    pub(crate) fn create(
+        &mut self,
+        request: CreateTaskRequest,
+        reply: Reply,
+    ) -> Result<(), TaskError> {
+        if self.containers.contains_key(&request.id) {
+            return Err(TaskError::Exists(request.id));
+        }
+        if !request.checkpoint.is_empty() {
+            return Err(TaskError::Unimplemented("restore from a checkpoint"));
+        }
+        // Options of other runtimes are none of ours.
+        let options: Options =
+            request.options.as_ref().and_then(|any| unpack(any).ok()).unwrap_or_default();
+        let root = match options.root.as_str() {
+            "" => self.config.runtime_root.clone(),
+            root => PathBuf::from(root).join(&self.config.namespace),
+        };
+        if root != self.config.runtime_root {
+            let file = Path::new(&request.bundle).join(ROOT_FILE);
+            let text = root.to_string_lossy();
+            replace(&file, text.as_bytes(), 0o600, Durability::Processes)
+                .map_err(TaskError::system("write the runtime's directory"))?;
+        }
+        let number = self.number();
+        let uris = Uris {
+            stdin: request.stdin,
+            stdout: request.stdout,
+            stderr: request.stderr,
+            terminal: request.terminal,
+        };
+        let mut stdio = Stdio::new(number, uris)?;
+        let theirs = stdio.open(&self.reactor)?;
+        reach(STDIO_OPENED);
+        let container = Container {
+            init: number,
+            execs: BTreeMap::new(),
+            bundle: PathBuf::from(request.bundle),
+            root,
+            options,
+            rootfs: request.rootfs,
+            namespaces: Vec::new(),
+            shares_pids: false,
+            attach: None,
+            memory: None,
+        };
+        let job = create_job(&container, &request.id, theirs);
+        let keep = job.keep;
+        let attachable = stdio.is_attachable();
+        self.containers.insert(request.id.clone(), container);
+        let process = Process::new(&request.id, "", State::Creating, stdio);
+        self.processes.insert(number, process);
+        let launched = if attachable { self.open_attach_socket(&request.id) } else { Ok(()) }
+            .and_then(|()| self.launch(keep, Then::Created(number, reply), job.run));
+        if launched.is_err() {
+            self.forget(&request.id);
+        }
+        launched
+    }
+
+    /// `Start`.
+    pub(crate) fn start(&mut self, number: u32, reply: Reply) -> Result<(), TaskError> {
+        let process = self.processes.get_mut(&number).ok_or(TaskError::NoContainer)?;
+        let container = self.containers.get(&process.container).ok_or(TaskError::NoContainer)?;
+        let (root, id) = (container.root.clone(), process.container.clone());
+        match std::mem::replace(&mut process.state, State::Starting(None)) {
+            State::Created { start_hooks: false } => {
+                // Lets init go on, which takes no time: no worker.
+                let started = runtime_container::start(&root, &id).map(|()| Made::default());
+                self.started(number, reply, started.map_err(|error| Failure::of(&error)));
+                Ok(())
+            }
+            State::Created { start_hooks: true } => {
+                let job = move || {
+                    runtime_container::start(&root, &id)
+                        .map(|()| Made::default())
+                        .map_err(|error| Failure::of(&error))
+                };
+                self.launch(Vec::new(), Then::Started(number, reply), job)
+            }
+            State::Added(spec) => {
+                let theirs = process.stdio.open(&self.reactor);
+                let terminal = process.stdio.uris().terminal;
+                let launched = theirs.and_then(|theirs| {
+                    let keep = descriptors(&theirs);
+                    let job = move || exec(&root, &id, &spec, terminal, theirs);
+                    self.launch(keep, Then::Executed(number, reply), job)
+                });
+                if launched.is_err() {
+                    self.stop_unstarted(number);
+                }
+                launched
+            }
+            other => {
+                let refusal = other.refuse("start");
+                process.state = other;
+                Err(refusal)
+            }
+        }
+    }
+
+    /// `Delete` of a container.
+    pub(crate) fn delete(&mut self, number: u32, reply: Reply) -> Result<(), TaskError> {
+        let process = self.processes.get_mut(&number).ok_or(TaskError::NoContainer)?;
+        let exit = match process.state {
+            State::Stopped(exit) => exit,
+            // Never started: the runtime kills it.
+            State::Created { .. } => Exit::at_once(137),
+            _ => return Err(process.state.refuse("delete")),
+        };
+        process.state = State::Deleting(exit);
+        let id = process.container.clone();
+        let container = self.containers.get_mut(&id).ok_or(TaskError::NoContainer)?;
+        let root = container.root.clone();
+        // The worker takes the namespaces with it, so that their tear-down delays only its exit.
+        let namespaces = std::mem::take(&mut container.namespaces);
+        let keep = namespaces.iter().map(AsRawFd::as_raw_fd).collect();
+        self.launch(keep, Then::Deleted(number, reply), move || {
+            match runtime_container::delete(&root, &id, true) {
+                Ok(()) => Ok(Made::default()),
+                // Gone already: that is what was wanted.
+                Err(error) if base_errors::Classify::kind(&error) == Kind::NotFound => {
+                    Ok(Made::default())
+                }
+                Err(error) => Err(Failure::of(&error)),
+            }
+        })
+    }
+
+    /// A worker has answered, or died.
+    pub(crate) fn on_worker(&mut self, number: u32) {
+        let Some((worker, then)) = self.workers.remove(&number) else { return };
+        let result = worker.collect();
+        match then {
+            Then::Created(init, reply) => self.created(init, reply, result),
+            Then::Executed(exec, reply) => self.executed(exec, reply, result),
+            Then::Started(init, reply) => self.started(init, reply, result),
+            Then::Paused(init, reply) => self.frozen(init, reply, true, result),
+            Then::Resumed(init, reply) => self.frozen(init, reply, false, result),
+            Then::Deleted(init, reply) => self.deleted(init, reply, result),
+            Then::Done(context, reply) => {
+                let response = match result {
+                    Ok(_) => Response::of(&()),
+                    Err(failure) => answer_error(&failure.into_error(context)),
+                };
+                self.answer(reply, &response);
+            }
+            Then::Nothing => {}
+        }
+        // Children that ended while workers were under way are known now, or nobody's.
+        for (pid, exit) in std::mem::take(&mut self.early) {
+            let known = self
+                .processes
+                .iter()
+                .find(|(_, process)| i64::from(process.pid) == i64::from(pid) && process.pid != 0);
+            match known.map(|(number, _)| *number) {
+                Some(number) => self.on_exit(number, exit),
+                None if !self.workers.is_empty() => self.early.push((pid, exit)),
+                None => {}
+            }
+        }
+    }
+
+    fn created(&mut self, number: u32, reply: Reply, result: Result<Made, Failure>) {
+        let Some(process) = self.processes.get_mut(&number) else { return };
+        let id = process.container.clone();
+        let made = match result.map_err(|failure| failure.into_error("OCI runtime create failed")) {
+            Ok(made) => made,
+            Err(error) => {
+                self.forget(&id);
+                return self.answer(reply, &answer_error(&error));
+            }
+        };
+        process.state = State::Created { start_hooks: made.start_hooks };
+        process.pid = u32::try_from(made.pid).unwrap_or(0);
+        process.pidfd = made.pidfd;
+        if let Some(console) = &made.console
+            && let Err(error) = process.stdio.connect_console(&self.reactor, console)
+        {
+            self.answer(reply, &answer_error(&error));
+            return;
+        }
+        process.console = made.console;
+        let (pid, io) = (process.pid, io_of(process.stdio.uris()));
+        let Some(container) = self.containers.get_mut(&id) else { return };
+        container.namespaces = made.namespaces;
+        container.shares_pids = made.shares_pids;
+        container.memory = MemoryWatch::new(&self.reactor, number, pid);
+        let pid_file = container.bundle.join("init.pid");
+        let _ = replace(&pid_file, pid.to_string().as_bytes(), 0o644, Durability::Processes);
+        let event = TaskCreate {
+            container_id: id,
+            bundle: container.bundle.to_string_lossy().into_owned(),
+            rootfs: container.rootfs.clone(),
+            io: Some(io),
+            checkpoint: String::new(),
+            pid,
+        };
+        reach(CREATED);
+        self.publish(&event);
+        self.answer(reply, &Response::of(&CreateTaskResponse { pid }));
+    }
+
+    fn started(&mut self, number: u32, reply: Reply, result: Result<Made, Failure>) {
+        let Some(process) = self.processes.get_mut(&number) else { return };
+        let early = match process.state {
+            State::Starting(exit) => exit,
+            _ => None,
+        };
+        // Also after a failure: the init process is there until it is killed.
+        process.state = State::Running;
+        let (pid, container_id) = (process.pid, process.container.clone());
+        match result {
+            Ok(_) => {
+                reach(STARTED);
+                self.publish(&TaskStart { container_id, pid });
+                self.answer(reply, &Response::of(&StartResponse { pid }));
+            }
+            Err(failure) => {
+                if early.is_none() {
+                    process.state = State::Created { start_hooks: false };
+                }
+                let error = failure.into_error("OCI runtime start failed");
+                self.answer(reply, &answer_error(&error));
+            }
+        }
+        if let Some(exit) = early {
+            self.on_exit(number, exit);
+        }
+    }
+
+    fn executed(&mut self, number: u32, reply: Reply, result: Result<Made, Failure>) {
+        let Some(process) = self.processes.get_mut(&number) else { return };
+        let made = match result.map_err(|failure| failure.into_error("OCI runtime exec failed")) {
+            Ok(made) => made,
+            Err(error) => {
+                self.stop_unstarted(number);
+                return self.answer(reply, &answer_error(&error));
+            }
+        };
+        process.state = State::Running;
+        process.pid = u32::try_from(made.pid).unwrap_or(0);
+        process.pidfd = made.pidfd;
+        if let Some(console) = &made.console {
+            // Without a copy of the terminal the process runs on with nobody listening.
+            let _ = process.stdio.connect_console(&self.reactor, console);
+        }
+        process.console = made.console;
+        let event = TaskExecStarted {
+            container_id: process.container.clone(),
+            exec_id: process.exec_id.clone(),
+            pid: process.pid,
+        };
+        let response = StartResponse { pid: process.pid };
+        reach(EXEC_STARTED);
+        self.publish(&event);
+        self.answer(reply, &Response::of(&response));
+    }
+
+    /// An exec that could not be started: it ends without having run, as in containerd.
+    fn stop_unstarted(&mut self, number: u32) {
+        let Some(process) = self.processes.get_mut(&number) else { return };
+        process.state = State::Running;
+        self.on_exit(number, Exit::at_once(255));
+    }
+
+    fn frozen(&mut self, number: u32, reply: Reply, frozen: bool, result: Result<Made, Failure>) {
+        let Some(process) = self.processes.get_mut(&number) else { return };
+        let container_id = process.container.clone();
+        let response = match result {
+            Ok(_) => Response::of(&()),
+            Err(failure) => {
+                let context =
+                    if frozen { "OCI runtime pause failed" } else { "OCI runtime resume failed" };
+                return self.answer(reply, &answer_error(&failure.into_error(context)));
+            }
+        };
+        match process.state {
+            State::Running if frozen => process.state = State::Paused,
+            State::Paused if !frozen => process.state = State::Running,
+            // It ended meanwhile.
+            _ => {}
+        }
+        if frozen {
+            self.publish(&TaskPaused { container_id });
+        } else {
+            self.publish(&TaskResumed { container_id });
+        }
+        self.answer(reply, &response);
+    }
+
+    fn deleted(&mut self, number: u32, reply: Reply, result: Result<Made, Failure>) {
+        let Some(process) = self.processes.get_mut(&number) else { return };
+        let State::Deleting(exit) = process.state else { return };
+        if let Err(failure) = result {
+            process.state = State::Stopped(exit);
+            let error = failure.into_error("OCI runtime delete failed");
+            return self.answer(reply, &answer_error(&error));
+        }
+        let event = TaskDelete {
+            container_id: process.container.clone(),
+            pid: process.pid,
+            exit_status: exit.status,
+            exited_at: Some(exit.at),
+            id: String::new(),
+        };
+        self.forget(&event.container_id);
+        self.publish(&event);
+        let response = DeleteResponse {
+            pid: event.pid,
+            exit_status: event.exit_status,
+            exited_at: event.exited_at,
+        };
+        self.answer(reply, &Response::of(&response));
+    }
+
+    /// Drops a container and its processes.
+    fn forget(&mut self, id: &str) {
+        let Some(container) = self.containers.remove(id) else { return };
+        if container.attach.is_some() {
+            let socket = container.bundle.join(contracts_shim_api::attach::SOCKET);
+            let _ = std::fs::remove_file(socket);
+        }
+        let mut numbers: Vec<u32> = container.execs.into_values().collect();
+        numbers.push(container.init);
+        for number in numbers {
+            if let Some(mut process) = self.processes.remove(&number) {
+                process.stdio.end_attachments();
+            }
+        }
+    }
+}
+
+/// A job, and the descriptors that it needs.
+struct Job<F> {
+    keep: Vec<RawFd>,
+    run: F,
+}
+
+fn create_job(
+    container: &Container,
+    id: &str,
+    stdio: runtime_container::Stdio,
+) -> Job<impl FnOnce() -> Result<Made, Failure> + use<>> {
+    let keep = descriptors(&stdio);
+    let (bundle, root, id) = (container.bundle.clone(), container.root.clone(), id.to_owned());
+    let mounts = rootfs_mounts(&container.rootfs);
+    let options = CreateOptions {
+        no_pivot: container.options.no_pivot_root,
+        no_new_keyring: container.options.no_new_keyring,
+        ..CreateOptions::default()
+    };
+    let run = move || {
+        let spec = read_config(&bundle).map_err(|error| Failure {
+            kind: Kind::from_io(&error),
+            text: format!("read config.json: {error}"),
+        })?;
+        let request = CreateRequest {
+            root: &root,
+            id: &id,
+            bundle: &bundle,
+            spec: &spec,
+            rootfs_mounts: &mounts,
+            stdio,
+            options,
+        };
+        let created = runtime_container::create(request).map_err(|error| Failure::of(&error))?;
+        Ok(Made {
+            pid: created.pid,
+            pidfd: Some(created.pidfd),
+            console: created.console,
+            namespaces: created.namespaces,
+            start_hooks: has_start_hooks(&spec),
+            shares_pids: shares_pids(&spec),
+        })
+    };
+    Job { keep, run }
+}
+
+fn exec(
+    root: &Path,
+    id: &str,
+    spec: &[u8],
+    terminal: bool,
+    stdio: runtime_container::Stdio,
+) -> Result<Made, Failure> {
+    let mut process: base_oci::runtime::Process =
+        serde_json::from_slice(spec).map_err(|error| Failure {
+            kind: Kind::InvalidArgument,
+            text: format!("parse the exec's process: {error}"),
+        })?;
+    process.terminal = terminal;
+    let options = ExecOptions::default();
+    let request = ExecRequest { root, id, process: &process, stdio, options };
+    let executed = runtime_container::exec(request).map_err(|error| Failure::of(&error))?;
+    Ok(Made {
+        pid: executed.pid,
+        pidfd: Some(executed.pidfd),
+        console: executed.console,
+        ..Made::default()
+    })
+}
+
+fn descriptors(stdio: &runtime_container::Stdio) -> Vec<RawFd> {
+    match stdio {
+        runtime_container::Stdio::Descriptors { stdin, stdout, stderr } => {
+            [stdin, stdout, stderr].map(AsRawFd::as_raw_fd).to_vec()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn has_start_hooks(spec: &Spec) -> bool {
+    spec.hooks
+        .as_ref()
+        .is_some_and(|hooks| !hooks.start_container.is_empty() || !hooks.poststart.is_empty())
+}
+
+/// Whether the container has no new pid namespace.
+fn shares_pids(spec: &Spec) -> bool {
+    let namespaces = spec.linux.as_ref().map(|linux| linux.namespaces.as_slice());
+    !namespaces
+        .unwrap_or_default()
+        .iter()
+        .any(|namespace| namespace.kind == NamespaceKind::Pid && namespace.path.is_empty())
+}

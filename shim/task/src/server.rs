@@ -1,0 +1,213 @@
+//! The event loop: one thread, one epoll instance, and everything that the shim holds.
+//!
+//! Nothing here waits but [`Reactor::wait`]: what may take long is a worker's, and its answer an
+//! event. [`service`](crate::service) answers requests, `lifecycle` does what takes a worker,
+//! `endings` sees processes end, `attachments` serves the bundles' attach sockets.
+
+use crate::attachments::Handshake;
+use crate::connection::{Broken, Connection, Reply};
+use crate::container::Container;
+use crate::error::TaskError;
+use crate::lifecycle::Then;
+use crate::logging::Log;
+use crate::process::{Exit, Process};
+use crate::publisher::Publisher;
+use crate::reactor::{Reactor, Source, Watched};
+use crate::worker::Worker;
+use base_telemetry::logger::Level;
+use contracts_shim_api::events::Event;
+use contracts_shim_api::ttrpc::Response;
+use kernel_sys::{Errno, signals};
+use rustix::event::epoll::EventFlags;
+use rustix::fd::OwnedFd;
+use rustix::net::SocketFlags;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Most callers at a time; containerd has one, `ctr` and tests a few.
+const MAX_CONNECTIONS: usize = 256;
+/// How long a shim that is to leave still tries to hand over its last events.
+const LAST_EVENTS: Duration = Duration::from_secs(2);
+
+/// What a server is told at its start.
+#[derive(Debug)]
+pub struct Config {
+    /// The containerd namespace.
+    pub namespace: String,
+    /// The socket that takes events; empty for none.
+    pub events: String,
+    /// The runtime's state directory, for options that name none.
+    pub runtime_root: PathBuf,
+    /// Where log lines go.
+    pub log: Log,
+}
+
+/// A shim.
+#[derive(Debug)]
+pub struct Server {
+    pub(crate) config: Config,
+    pub(crate) reactor: Reactor,
+    listener: Watched,
+    signals: Watched,
+    connections: BTreeMap<u32, Connection>,
+    pub(crate) handshakes: BTreeMap<u32, Handshake>,
+    pub(crate) containers: BTreeMap<String, Container>,
+    pub(crate) processes: BTreeMap<u32, Process>,
+    pub(crate) workers: BTreeMap<u32, (Worker, Then)>,
+    publisher: Publisher,
+    /// Children that ended before the worker that made them told their number.
+    pub(crate) early: Vec<(i32, Exit)>,
+    last_number: u32,
+    /// Set by `Shutdown`: leave once the last events are handed over, at this time at the latest.
+    pub(crate) leaving: Option<Instant>,
+}
+
+impl Server {
+    /// A server on a listening socket. Takes over all signals of the process.
+    ///
+    /// # Errors
+    /// The kernel gave no epoll instance or signal descriptor.
+    pub fn new(config: Config, listener: OwnedFd) -> Result<Self, TaskError> {
+        let signals = signals::take_all().map_err(TaskError::system("take over signals"))?;
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+            .map_err(TaskError::system("become a subreaper"))?;
+        let reactor = Reactor::new().map_err(TaskError::system("make an epoll instance"))?;
+        Ok(Self {
+            listener: reactor.watch(listener, Source::Listener, EventFlags::IN),
+            signals: reactor.watch(signals, Source::Signals, EventFlags::IN),
+            publisher: Publisher::new(&config.events, &config.namespace),
+            config,
+            reactor,
+            connections: BTreeMap::new(),
+            handshakes: BTreeMap::new(),
+            containers: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            early: Vec::new(),
+            last_number: 0,
+            leaving: None,
+        })
+    }
+
+    /// Serves until `Shutdown`.
+    ///
+    /// # Errors
+    /// The event loop itself failed.
+    pub fn run(mut self) -> Result<(), TaskError> {
+        let mut events = Vec::new();
+        while !self.is_done() {
+            events.clear();
+            self.reactor.wait(&mut events).map_err(TaskError::system("wait for events"))?;
+            for (source, flags) in &events {
+                self.on_event(*source, *flags);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_done(&self) -> bool {
+        self.leaving
+            .is_some_and(|at_latest| self.publisher.is_idle() || Instant::now() >= at_latest)
+    }
+
+    fn on_event(&mut self, source: Source, flags: EventFlags) {
+        match source {
+            Source::Signals => self.on_signal(),
+            Source::Listener => self.accept(),
+            Source::Publisher => self.publisher.on_event(&mut self.reactor, flags),
+            Source::Connection(number) => self.on_connection(number, flags),
+            Source::Worker(number) => self.on_worker(number),
+            Source::Handshake(number) => self.on_handshake(number),
+            Source::AttachListener(init) => self.accept_attachment(init),
+            Source::Memory(init) => self.on_memory(init),
+            Source::DrainDeadline(number) => self.on_drain_deadline(number),
+            Source::Stdio(number, channel) => {
+                let Some(process) = self.processes.get_mut(&number) else { return };
+                process.stdio.on_event(&mut self.reactor, channel, flags);
+                self.finish_if_drained(number);
+            }
+        }
+    }
+
+    /// A number that was never used before.
+    pub(crate) fn number(&mut self) -> u32 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    fn on_signal(&mut self) {
+        let Ok(signal) = signals::next(&self.signals) else { return };
+        match rustix::process::Signal::from_named_raw(signal) {
+            Some(rustix::process::Signal::CHILD) => self.reap(),
+            // Containers end by requests only; a machine that goes down stops them first.
+            Some(rustix::process::Signal::TERM | rustix::process::Signal::INT)
+                if self.containers.is_empty() =>
+            {
+                self.leave();
+            }
+            _ => {}
+        }
+    }
+
+    /// Leaves as soon as the last events are handed over.
+    pub(crate) fn leave(&mut self) {
+        self.leaving = Some(Instant::now() + LAST_EVENTS);
+        // Wakes the loop for the last time; the publisher takes it for time to try again.
+        self.reactor.after(LAST_EVENTS, Source::Publisher);
+    }
+
+    fn accept(&mut self) {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let Ok(socket) = rustix::net::accept_with(&self.listener, flags) else { return };
+        if self.connections.len() >= MAX_CONNECTIONS {
+            return self.log(Level::Warning, "too many connections", &[]);
+        }
+        let number = self.number();
+        let socket = self.reactor.watch(socket, Source::Connection(number), EventFlags::IN);
+        self.connections.insert(number, Connection::new(socket));
+    }
+
+    fn on_connection(&mut self, number: u32, flags: EventFlags) {
+        let Some(connection) = self.connections.get_mut(&number) else { return };
+        if flags.contains(EventFlags::OUT) && connection.send().is_err() {
+            self.connections.remove(&number);
+            return;
+        }
+        if !flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
+            return;
+        }
+        match connection.receive() {
+            Ok(frames) => {
+                for frame in frames {
+                    self.on_request(Reply { connection: number, stream: frame.stream }, &frame);
+                }
+            }
+            // Calls in progress go on; their answers find nobody.
+            Err(Broken) => drop(self.connections.remove(&number)),
+        }
+    }
+
+    /// Answers a call; the caller may be gone.
+    pub(crate) fn answer(&mut self, reply: Reply, response: &Response) {
+        let Some(connection) = self.connections.get_mut(&reply.connection) else { return };
+        if connection.answer(reply.stream, response).is_err() {
+            self.connections.remove(&reply.connection);
+        }
+    }
+
+    /// Publishes an event.
+    pub(crate) fn publish(&mut self, event: &impl Event) {
+        self.publisher.publish(&mut self.reactor, event);
+    }
+
+    /// Writes a log line.
+    pub(crate) fn log(&self, level: Level, message: &str, fields: &[(&str, &str)]) {
+        self.config.log.write(level, message, fields);
+    }
+
+    /// Whether an accept or receive should just be tried again later.
+    pub(crate) fn is_transient(errno: Errno) -> bool {
+        matches!(errno, Errno::AGAIN | Errno::INTR)
+    }
+}

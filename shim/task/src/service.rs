@@ -1,0 +1,390 @@
+//! The Task service, version 2 and 3: decodes requests, and answers those that take no worker.
+
+use crate::connection::Reply;
+use crate::container::Container;
+use crate::error::TaskError;
+use crate::lifecycle::Then;
+use crate::process::{Process, State};
+use crate::server::Server;
+use crate::stats::metrics;
+use crate::stdio::{Stdio, Uris};
+use crate::worker::{Failure, Made};
+use base_errors::{Chain, Classify, Kind};
+use base_faults::{Step, reach, step};
+use base_oci::runtime::Resources;
+use base_telemetry::logger::Level;
+use base_telemetry::{TRACEPARENT, TraceContext};
+use contracts_shim_api::events::{TaskDelete, TaskExecAdded, TaskIo};
+use contracts_shim_api::options::ProcessDetails;
+use contracts_shim_api::task::{
+    CloseIoRequest, ConnectRequest, ConnectResponse, CreateTaskRequest, DeleteRequest,
+    DeleteResponse, ExecProcessRequest, KillRequest, Method, PauseRequest, PidsRequest,
+    PidsResponse, ResizePtyRequest, ResumeRequest, SERVICE_V2, SERVICE_V3, ShutdownRequest,
+    StartRequest, StateRequest, StatsRequest, StatsResponse, UpdateTaskRequest, WaitRequest,
+    WaitResponse,
+};
+use contracts_shim_api::ttrpc::{Frame, REQUEST, Request, Response};
+use contracts_shim_api::types::{ProcessInfo, SPEC_TYPE_PREFIX, pack};
+use prost::Message;
+use prost_types::Any;
+use rustix::fd::AsFd;
+use rustix::termios::Winsize;
+
+const EXEC_ADDED: &Step = step("shim.exec.process-added");
+const SIGNALLED: &Step = step("shim.stop.signalled");
+
+/// Highest signal number there is.
+const MAX_SIGNAL: u32 = 64;
+
+/// A request's answer.
+enum Answer {
+    /// Here it is.
+    Now(Response),
+    /// It comes with a worker's answer, or a process' end.
+    Later,
+}
+
+impl Answer {
+    fn of(message: &impl Message) -> Self {
+        Self::Now(Response::of(message))
+    }
+
+    fn empty() -> Self {
+        Self::Now(Response::default())
+    }
+}
+
+/// An error as an answer.
+pub(crate) fn answer_error(error: &TaskError) -> Response {
+    Response::failure(error.kind(), Chain(error).to_string())
+}
+
+/// Stdio as events have it.
+pub(crate) fn io_of(uris: &Uris) -> TaskIo {
+    TaskIo {
+        stdin: uris.stdin.clone(),
+        stdout: uris.stdout.clone(),
+        stderr: uris.stderr.clone(),
+        terminal: uris.terminal,
+    }
+}
+
+impl Server {
+    /// A frame has come.
+    pub(crate) fn on_request(&mut self, reply: Reply, frame: &Frame) {
+        if frame.kind != REQUEST {
+            return;
+        }
+        let response = match Request::decode(frame.body.as_slice()) {
+            Ok(request) => match self.call(reply, &request) {
+                Ok(Answer::Now(response)) => response,
+                Ok(Answer::Later) => return,
+                Err(error) => {
+                    let text = Chain(&error).to_string();
+                    let fields = [("method", request.method.as_str()), ("error", text.as_str())];
+                    self.log(Level::Debug, "request refused", &fields);
+                    answer_error(&error)
+                }
+            },
+            Err(error) => Response::failure(Kind::InvalidArgument, error.to_string()),
+        };
+        self.answer(reply, &response);
+    }
+
+    fn call(&mut self, reply: Reply, request: &Request) -> Result<Answer, TaskError> {
+        let method = Method::from_name(&request.method)
+            .filter(|_| [SERVICE_V2, SERVICE_V3].contains(&request.service.as_str()))
+            .ok_or(TaskError::Unimplemented("this method"))?;
+        if self.config.log.is_verbose() {
+            let trace = request.header(TRACEPARENT).and_then(|text| text.parse().ok());
+            let trace: TraceContext = trace.unwrap_or_default();
+            let trace_id = trace.trace_id();
+            let fields = [("method", method.name()), ("trace_id", trace_id.as_str())];
+            self.log(Level::Debug, "request", &fields);
+        }
+        let payload = request.payload.as_slice();
+        match method {
+            Method::State => self.state(&decode(payload)?),
+            Method::Create => {
+                let request: CreateTaskRequest = decode(payload)?;
+                self.create(request, reply).map(|()| Answer::Later)
+            }
+            Method::Start => {
+                let request: StartRequest = decode(payload)?;
+                let number = self.find(&request.id, &request.exec_id)?;
+                self.start(number, reply).map(|()| Answer::Later)
+            }
+            Method::Delete => self.delete_process(&decode(payload)?, reply),
+            Method::Pids => self.pids(&decode(payload)?),
+            Method::Pause => self.pause(&decode(payload)?, reply),
+            Method::Resume => self.resume(&decode(payload)?, reply),
+            Method::Checkpoint => Err(TaskError::Unimplemented("checkpoint")),
+            Method::Kill => self.kill(&decode(payload)?, reply),
+            Method::Exec => self.exec(decode(payload)?),
+            Method::ResizePty => self.resize(&decode(payload)?),
+            Method::CloseIo => self.close_io(&decode(payload)?),
+            Method::Update => self.update(&decode(payload)?, reply),
+            Method::Wait => self.wait(&decode(payload)?, reply),
+            Method::Stats => self.stats(&decode(payload)?),
+            Method::Connect => self.connect(&decode(payload)?),
+            Method::Shutdown => self.shutdown(&decode(payload)?),
+        }
+    }
+
+    /// The number of a container's init, or of an exec.
+    pub(crate) fn find(&self, id: &str, exec_id: &str) -> Result<u32, TaskError> {
+        let container = self.container(id)?;
+        if exec_id.is_empty() {
+            return Ok(container.init);
+        }
+        let number = container.execs.get(exec_id).copied();
+        number.ok_or_else(|| TaskError::NoProcess(exec_id.to_owned()))
+    }
+
+    fn container(&self, id: &str) -> Result<&Container, TaskError> {
+        self.containers.get(id).ok_or(TaskError::NoContainer)
+    }
+
+    fn process(&mut self, id: &str, exec_id: &str) -> Result<(u32, &mut Process), TaskError> {
+        let number = self.find(id, exec_id)?;
+        let process = self.processes.get_mut(&number).ok_or(TaskError::NoContainer)?;
+        Ok((number, process))
+    }
+
+    fn state(&mut self, request: &StateRequest) -> Result<Answer, TaskError> {
+        let bundle = self.container(&request.id)?.bundle.to_string_lossy().into_owned();
+        let (_, process) = self.process(&request.id, &request.exec_id)?;
+        Ok(Answer::of(&process.describe(&bundle)))
+    }
+
+    fn delete_process(
+        &mut self,
+        request: &DeleteRequest,
+        reply: Reply,
+    ) -> Result<Answer, TaskError> {
+        let (number, process) = self.process(&request.id, &request.exec_id)?;
+        if request.exec_id.is_empty() {
+            return self.delete(number, reply).map(|()| Answer::Later);
+        }
+        let exit = match process.state {
+            State::Stopped(exit) => Some(exit),
+            State::Added(_) => None,
+            _ => return Err(process.state.refuse("delete")),
+        };
+        process.stdio.end_attachments();
+        let event = TaskDelete {
+            container_id: request.id.clone(),
+            pid: process.pid,
+            exit_status: exit.map_or(0, |exit| exit.status),
+            exited_at: exit.map(|exit| exit.at),
+            id: request.exec_id.clone(),
+        };
+        self.processes.remove(&number);
+        if let Some(container) = self.containers.get_mut(&request.id) {
+            container.execs.remove(&request.exec_id);
+        }
+        self.publish(&event);
+        Ok(Answer::of(&DeleteResponse {
+            pid: event.pid,
+            exit_status: event.exit_status,
+            exited_at: event.exited_at,
+        }))
+    }
+
+    fn pids(&mut self, request: &PidsRequest) -> Result<Answer, TaskError> {
+        let container = self.container(&request.id)?;
+        let pids = runtime_container::processes(&container.root, &request.id)
+            .map_err(|error| Failure::of(&error).into_error("OCI runtime ps failed"))?;
+        let details = |pid: u32| {
+            let exec = container.execs.iter().find(|(_, number)| {
+                self.processes.get(number).is_some_and(|process| process.pid == pid)
+            });
+            exec.map(|(id, _)| pack(&ProcessDetails { exec_id: id.clone() }))
+        };
+        let processes = pids
+            .into_iter()
+            .filter_map(|pid| u32::try_from(pid).ok())
+            .map(|pid| ProcessInfo { pid, info: details(pid) })
+            .collect();
+        Ok(Answer::of(&PidsResponse { processes }))
+    }
+
+    fn pause(&mut self, request: &PauseRequest, reply: Reply) -> Result<Answer, TaskError> {
+        let (number, process) = self.process(&request.id, "")?;
+        if !matches!(process.state, State::Running) {
+            return Err(process.state.refuse("pause"));
+        }
+        let (root, id) = self.runtime_id(&request.id)?;
+        let job = move || done(runtime_container::pause(&root, &id));
+        self.launch(Vec::new(), Then::Paused(number, reply), job).map(|()| Answer::Later)
+    }
+
+    fn resume(&mut self, request: &ResumeRequest, reply: Reply) -> Result<Answer, TaskError> {
+        let (number, process) = self.process(&request.id, "")?;
+        if !matches!(process.state, State::Paused) {
+            return Err(process.state.refuse("resume"));
+        }
+        let (root, id) = self.runtime_id(&request.id)?;
+        let job = move || done(runtime_container::resume(&root, &id));
+        self.launch(Vec::new(), Then::Resumed(number, reply), job).map(|()| Answer::Later)
+    }
+
+    fn kill(&mut self, request: &KillRequest, reply: Reply) -> Result<Answer, TaskError> {
+        let signal = i32::try_from(request.signal).ok().filter(|_| request.signal <= MAX_SIGNAL);
+        let signal = signal
+            .ok_or_else(|| TaskError::Invalid(format!("unknown signal {}", request.signal)))?;
+        let (_, process) = self.process(&request.id, &request.exec_id)?;
+        if matches!(process.state, State::Creating | State::Added(_)) {
+            return Err(process.state.refuse("kill"));
+        }
+        let paused = matches!(process.state, State::Paused);
+        let all = request.all && request.exec_id.is_empty();
+        if !all {
+            let pidfd = process.pidfd.as_ref().filter(|_| process.state.is_alive());
+            let pidfd = pidfd.ok_or(TaskError::Finished)?;
+            match kernel_sys::signals::send(pidfd.as_fd(), signal) {
+                Ok(()) => reach(SIGNALLED),
+                Err(kernel_sys::Errno::SRCH) => return Err(TaskError::Finished),
+                Err(errno) => return Err(TaskError::system("send a signal")(errno)),
+            }
+        }
+        if !all && !paused {
+            return Ok(Answer::empty());
+        }
+        let (root, id) = self.runtime_id(&request.id)?;
+        // A frozen process of cgroup v1 dies when it is thawed: the runtime's kill does that.
+        let job = move || done(runtime_container::kill(&root, &id, signal, all));
+        self.launch(Vec::new(), Then::Done("OCI runtime kill failed", reply), job)
+            .map(|()| Answer::Later)
+    }
+
+    fn exec(&mut self, request: ExecProcessRequest) -> Result<Answer, TaskError> {
+        let (_, init) = self.process(&request.id, "")?;
+        if !matches!(init.state, State::Created { .. } | State::Running) {
+            return Err(TaskError::State { verb: "exec in", state: init.state.name() });
+        }
+        if request.exec_id.is_empty() || request.exec_id == request.id {
+            return Err(TaskError::Invalid(format!("exec id {:?}", request.exec_id)));
+        }
+        if self.find(&request.id, &request.exec_id).is_ok() {
+            return Err(TaskError::Exists(request.exec_id));
+        }
+        let spec = spec_json(request.spec, "Process")?;
+        let number = self.number();
+        let uris = Uris {
+            stdin: request.stdin,
+            stdout: request.stdout,
+            stderr: request.stderr,
+            terminal: request.terminal,
+        };
+        let stdio = Stdio::new(number, uris)?;
+        if stdio.is_attachable() {
+            self.open_attach_socket(&request.id)?;
+        }
+        let process = Process::new(&request.id, &request.exec_id, State::Added(spec), stdio);
+        self.processes.insert(number, process);
+        if let Some(container) = self.containers.get_mut(&request.id) {
+            container.execs.insert(request.exec_id.clone(), number);
+        }
+        reach(EXEC_ADDED);
+        self.publish(&TaskExecAdded { container_id: request.id, exec_id: request.exec_id });
+        Ok(Answer::empty())
+    }
+
+    fn resize(&mut self, request: &ResizePtyRequest) -> Result<Answer, TaskError> {
+        let (_, process) = self.process(&request.id, &request.exec_id)?;
+        let Some(console) = &process.console else {
+            return match process.state {
+                State::Stopped(_) | State::Draining(_) | State::Deleting(_) => {
+                    Err(process.state.refuse("resize"))
+                }
+                // No terminal, or not yet: as in containerd, no error.
+                _ => Ok(Answer::empty()),
+            };
+        };
+        let cells = |count: u32| u16::try_from(count).unwrap_or(u16::MAX);
+        let (ws_col, ws_row) = (cells(request.width), cells(request.height));
+        let size = Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 };
+        rustix::termios::tcsetwinsize(console, size)
+            .map_err(TaskError::system("set the terminal's size"))?;
+        Ok(Answer::empty())
+    }
+
+    fn close_io(&mut self, request: &CloseIoRequest) -> Result<Answer, TaskError> {
+        let number = self.find(&request.id, &request.exec_id)?;
+        if request.stdin
+            && let Some(process) = self.processes.get_mut(&number)
+        {
+            process.stdio.close_stdin(&mut self.reactor);
+        }
+        Ok(Answer::empty())
+    }
+
+    fn update(&mut self, request: &UpdateTaskRequest, reply: Reply) -> Result<Answer, TaskError> {
+        let (_, process) = self.process(&request.id, "")?;
+        if !matches!(process.state, State::Created { .. } | State::Running | State::Paused) {
+            return Err(process.state.refuse("update"));
+        }
+        let json = spec_json(request.resources.clone(), "LinuxResources")?;
+        let resources: Resources = serde_json::from_slice(&json)
+            .map_err(|error| TaskError::Invalid(format!("resources: {error}")))?;
+        let (root, id) = self.runtime_id(&request.id)?;
+        let job = move || done(runtime_container::update(&root, &id, &resources));
+        self.launch(Vec::new(), Then::Done("OCI runtime update failed", reply), job)
+            .map(|()| Answer::Later)
+    }
+
+    fn wait(&mut self, request: &WaitRequest, reply: Reply) -> Result<Answer, TaskError> {
+        let (_, process) = self.process(&request.id, &request.exec_id)?;
+        let Some(exit) = process.state.exit() else {
+            process.waiters.push(reply);
+            return Ok(Answer::Later);
+        };
+        Ok(Answer::of(&WaitResponse { exit_status: exit.status, exited_at: Some(exit.at) }))
+    }
+
+    fn stats(&mut self, request: &StatsRequest) -> Result<Answer, TaskError> {
+        let (root, id) = self.runtime_id(&request.id)?;
+        let stats = runtime_container::stats(&root, &id)
+            .map_err(|error| Failure::of(&error).into_error("OCI runtime stats failed"))?;
+        Ok(Answer::of(&StatsResponse { stats: Some(metrics(&stats)) }))
+    }
+
+    fn connect(&mut self, request: &ConnectRequest) -> Result<Answer, TaskError> {
+        let (_, process) = self.process(&request.id, "")?;
+        Ok(Answer::of(&ConnectResponse {
+            shim_pid: std::process::id(),
+            task_pid: process.pid,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }))
+    }
+
+    /// Leaves when no container is left, so that one of a group does not end the others.
+    fn shutdown(&mut self, request: &ShutdownRequest) -> Result<Answer, TaskError> {
+        if self.containers.is_empty() || request.now {
+            self.leave();
+        }
+        Ok(Answer::empty())
+    }
+
+    fn runtime_id(&self, id: &str) -> Result<(std::path::PathBuf, String), TaskError> {
+        Ok((self.container(id)?.root.clone(), id.to_owned()))
+    }
+}
+
+fn done(result: Result<(), runtime_container::Error>) -> Result<Made, Failure> {
+    result.map(|()| Made::default()).map_err(|error| Failure::of(&error))
+}
+
+fn decode<M: Message + Default>(payload: &[u8]) -> Result<M, TaskError> {
+    M::decode(payload).map_err(|error| TaskError::Invalid(error.to_string()))
+}
+
+/// The JSON of a runtime-spec object in an `Any`.
+fn spec_json(any: Option<Any>, name: &str) -> Result<Vec<u8>, TaskError> {
+    let any = any.ok_or_else(|| TaskError::Invalid(format!("no {name} in the request")))?;
+    if any.type_url.strip_prefix(SPEC_TYPE_PREFIX) != Some(name) {
+        return Err(TaskError::Invalid(format!("{:?} is no {name}", any.type_url)));
+    }
+    Ok(any.value)
+}

@@ -1,0 +1,505 @@
+//! A process' stdin, stdout and stderr on the shim's side.
+//!
+//! Output flows: process → pipe or terminal → log file → attached clients; or → fifo or file. It
+//! is read only while everything behind can take it: a full disk, a full fifo or a slow client
+//! stops the reading, and with it in the end the process. When the process has ended, what the
+//! pipe then holds is still read, but not what a process that inherited the pipe writes later.
+
+mod client;
+mod destination;
+mod detach;
+mod lines;
+mod log;
+mod stdin;
+
+use crate::error::TaskError;
+use crate::reactor::{Channel, Reactor, Source, Watched};
+use client::{Client, Input};
+use contracts_shim_api::attach::{AttachRequest, AttachResponse, EndReason};
+use contracts_shim_api::stdio::StdioUri;
+use destination::Destination;
+use kernel_sys::Errno;
+use log::Log;
+use rustix::event::epoll::EventFlags;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
+use rustix::pipe::PipeFlags;
+use std::collections::BTreeMap;
+use std::mem::MaybeUninit;
+use std::path::Path;
+use std::time::Duration;
+use stdin::{Fifo, Stdin};
+
+/// Bytes read at a time.
+const READ: usize = 64 << 10;
+/// Reads before other work gets its turn.
+const READS_IN_A_ROW: usize = 16;
+/// Size asked for the pipes of a process whose log we write: the more a pipe holds, the fewer
+/// wake-ups 100 MB cost. The kernel may refuse (pipe(7), `pipe-user-pages-soft`).
+const PIPE: usize = 1 << 20;
+/// Pause before a full disk is tried again.
+const RETRY: Duration = Duration::from_millis(100);
+/// Most attachments of one process at a time.
+const MAX_CLIENTS: usize = 1_000;
+
+/// What the caller of `Create` or `Exec` wants.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Uris {
+    pub(crate) stdin: String,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) terminal: bool,
+}
+
+/// One stream of output.
+#[derive(Debug, Default)]
+struct Output {
+    /// The pipe's or terminal's end; absent before the start and after the end of the stream.
+    source: Option<Watched>,
+    /// A fifo or file; without one, log and clients get the output.
+    destination: Option<Destination>,
+    /// Once the process has ended: how much more is read.
+    left: Option<u64>,
+}
+
+/// The stdio of one process.
+#[derive(Debug)]
+pub(crate) struct Stdio {
+    process: u32,
+    uris: Uris,
+    parsed: [StdioUri; 3],
+    stdin: Stdin,
+    outputs: [Output; 2],
+    log: Option<Log>,
+    clients: BTreeMap<u32, Client>,
+    next_client: u32,
+    ended: bool,
+}
+
+impl Stdio {
+    /// Stdio as these URIs say; opens nothing yet.
+    pub(crate) fn new(process: u32, uris: Uris) -> Result<Self, TaskError> {
+        let parsed = [uris.stdin.parse()?, uris.stdout.parse()?, uris.stderr.parse()?];
+        if parsed.iter().any(|uri| matches!(uri, StdioUri::Binary { .. })) {
+            return Err(TaskError::Unimplemented("stdio scheme binary"));
+        }
+        Ok(Self {
+            process,
+            uris,
+            parsed,
+            stdin: Stdin::default(),
+            outputs: Default::default(),
+            log: None,
+            clients: BTreeMap::new(),
+            next_client: 0,
+            ended: false,
+        })
+    }
+
+    /// The URIs, as they were given.
+    pub(crate) fn uris(&self) -> &Uris {
+        &self.uris
+    }
+
+    /// Whether clients can attach.
+    pub(crate) fn is_attachable(&self) -> bool {
+        self.parsed.iter().any(|uri| matches!(uri, StdioUri::Gantry(_)))
+    }
+
+    /// The process is deleted: whoever is still attached is told.
+    pub(crate) fn end_attachments(&mut self) {
+        for (_, client) in std::mem::take(&mut self.clients) {
+            client.close(EndReason::Ended);
+        }
+    }
+
+    /// Opens everything, and gives what the process is started with.
+    pub(crate) fn open(
+        &mut self,
+        reactor: &Reactor,
+    ) -> Result<runtime_container::Stdio, TaskError> {
+        if let StdioUri::Gantry(stdio) = &self.parsed[1] {
+            self.log = Log::open(stdio).map_err(|source| TaskError::Open {
+                path: stdio.log.clone().unwrap_or_default(),
+                source,
+            })?;
+        }
+        for stream in 0..2 {
+            if let StdioUri::Fifo(path) | StdioUri::File(path) = &self.parsed[stream + 1] {
+                let destination = Destination::open(reactor, self.process, stream, path)?;
+                self.outputs[stream].destination = Some(destination);
+            }
+        }
+        if let StdioUri::Fifo(path) = &self.parsed[0] {
+            self.stdin.fifo = Some(open_stdin_fifo(reactor, self.process, path)?);
+        }
+        if self.uris.terminal {
+            return Ok(runtime_container::Stdio::Terminal);
+        }
+        let stdin = if self.parsed[0] == StdioUri::Null {
+            null_device()?
+        } else {
+            let (theirs, ours) = pipe()?;
+            non_blocking(&ours)?;
+            self.stdin.connect(reactor, self.process, ours);
+            theirs
+        };
+        let stdout = self.output_pipe(reactor, 0)?;
+        let stderr = self.output_pipe(reactor, 1)?;
+        self.stdin.rearm();
+        Ok(runtime_container::Stdio::Descriptors { stdin, stdout, stderr })
+    }
+
+    /// The process' end of an output stream.
+    fn output_pipe(&mut self, reactor: &Reactor, stream: usize) -> Result<OwnedFd, TaskError> {
+        if self.parsed[stream + 1] == StdioUri::Null {
+            return null_device();
+        }
+        let (ours, theirs) = pipe()?;
+        non_blocking(&ours)?;
+        if matches!(self.parsed[stream + 1], StdioUri::Gantry(_)) {
+            let _ = rustix::pipe::fcntl_setpipe_size(&ours, PIPE);
+        }
+        let source = Source::Stdio(self.process, Channel::Output(stream as u8));
+        self.outputs[stream].source = Some(reactor.watch(ours, source, EventFlags::IN));
+        Ok(theirs)
+    }
+
+    /// The process has a terminal: this is its master.
+    pub(crate) fn connect_console(
+        &mut self,
+        reactor: &Reactor,
+        console: &OwnedFd,
+    ) -> Result<(), TaskError> {
+        let copy = || rustix::io::fcntl_dupfd_cloexec(console, 3);
+        let (output, input) = (
+            copy().map_err(TaskError::system("copy terminal"))?,
+            copy().map_err(TaskError::system("copy terminal"))?,
+        );
+        non_blocking(&output)?;
+        let source = Source::Stdio(self.process, Channel::Output(0));
+        self.outputs[0].source = Some(reactor.watch(output, source, EventFlags::IN));
+        if self.parsed[0] != StdioUri::Null {
+            self.stdin.connect(reactor, self.process, input);
+            self.stdin.rearm();
+        }
+        Ok(())
+    }
+
+    /// Attaches a client, and answers the daemon.
+    pub(crate) fn attach(
+        &mut self,
+        reactor: &mut Reactor,
+        request: &AttachRequest,
+        stream: OwnedFd,
+        control: OwnedFd,
+    ) {
+        let refuse = |text: &str, kind: base_errors::Kind| {
+            let response = AttachResponse { error: text.to_owned(), code: kind.grpc_code() };
+            Client::answer(&control, &response);
+        };
+        if !self.is_attachable() {
+            let kind = base_errors::Kind::FailedPrecondition;
+            return refuse("the process' stdio does not allow attachment", kind);
+        }
+        if self.clients.len() >= MAX_CLIENTS {
+            return refuse("too many attachments", base_errors::Kind::ResourceExhausted);
+        }
+        self.next_client += 1;
+        let number = self.next_client;
+        let mut client = Client::new(reactor, self.process, number, request, stream, control);
+        client.reads &= matches!(self.parsed[0], StdioUri::Gantry(_));
+        Client::answer(client.control(), &AttachResponse::default());
+        if client.reads && !request.buffered_stdin.is_empty() {
+            let mut through = Vec::new();
+            let detached = client.filter(&request.buffered_stdin, &mut through);
+            self.stdin.give(&through);
+            if detached {
+                client.end(EndReason::Detached);
+            }
+        }
+        if self.ended && self.is_drained() {
+            client.end(EndReason::Ended);
+        }
+        self.clients.insert(number, client);
+        self.settle(reactor);
+    }
+
+    /// Something happened to one of our descriptors, or it is time to write the log again.
+    pub(crate) fn on_event(&mut self, reactor: &mut Reactor, channel: Channel, flags: EventFlags) {
+        match channel {
+            Channel::Output(stream) => {
+                self.pump(usize::from(stream));
+            }
+            Channel::Sink(_) | Channel::LogRetry => self.flush(),
+            Channel::StdinSource => self.stdin.copy_fifo(),
+            Channel::StdinSink => {
+                self.stdin.flush();
+                self.stdin.copy_fifo();
+            }
+            Channel::Client(number) => self.on_client(number, flags),
+            Channel::Control(_) => {}
+        }
+        self.settle(reactor);
+    }
+
+    /// The process has ended: reads what is still in its pipes.
+    pub(crate) fn process_ended(&mut self, reactor: &mut Reactor) {
+        self.ended = true;
+        self.stdin.close();
+        for stream in 0..2 {
+            let Some(source) = &self.outputs[stream].source else { continue };
+            // A terminal's last bytes may still be on their way; its end comes when the last
+            // process closes it, or with the caller's deadline.
+            if !self.uris.terminal {
+                self.outputs[stream].left = Some(rustix::io::ioctl_fionread(source).unwrap_or(0));
+            }
+            // What comes of a terminal after this turn comes with an event of its own.
+            while self.pump(stream) && !self.uris.terminal {}
+        }
+        self.settle(reactor);
+    }
+
+    /// The process has ended, and everything that it wrote until then has been written on.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.outputs.iter().all(|output| {
+            output.source.is_none()
+                && output.destination.as_ref().is_none_or(Destination::is_flushed)
+        }) && self.log.as_ref().is_none_or(Log::is_flushed)
+    }
+
+    /// Whether a log cannot be written now.
+    pub(crate) fn is_log_blocked(&self) -> bool {
+        self.log.as_ref().is_some_and(|log| !log.is_flushed())
+    }
+
+    /// Waits no longer for a terminal that another process holds open.
+    pub(crate) fn give_up_terminal(&mut self, reactor: &mut Reactor) {
+        if self.uris.terminal && self.outputs[0].source.is_some() {
+            self.pump(0);
+            self.end_output(0);
+        }
+        self.settle(reactor);
+    }
+
+    /// `CloseIO`: no more input.
+    pub(crate) fn close_stdin(&mut self, reactor: &mut Reactor) {
+        match &mut self.stdin.fifo {
+            Some(fifo) => {
+                fifo.keeper = None;
+                self.stdin.copy_fifo();
+            }
+            // End of input means nothing to a terminal but by the user's own Ctrl-D.
+            None if self.uris.terminal => {}
+            None => self.stdin.end(),
+        }
+        self.settle(reactor);
+    }
+
+    /// Copies output until there is none for now, something behind is full, or others should
+    /// have their turn; true in the last case.
+    fn pump(&mut self, stream: usize) -> bool {
+        let mut buffer = [MaybeUninit::<u8>::uninit(); READ];
+        for _ in 0..READS_IN_A_ROW {
+            if self.is_blocked() {
+                return false;
+            }
+            let output = &self.outputs[stream];
+            let Some(source) = &output.source else { return false };
+            let limit =
+                output.left.map_or(READ, |left| usize::try_from(left).unwrap_or(READ).min(READ));
+            if limit == 0 {
+                self.end_output(stream);
+                return false;
+            }
+            match rustix::io::read(source, &mut buffer[..limit]) {
+                Ok(([], _)) | Err(Errno::IO) => {
+                    self.end_output(stream);
+                    return false;
+                }
+                Ok((bytes, _)) => {
+                    if let Some(left) = &mut self.outputs[stream].left {
+                        *left -= bytes.len() as u64;
+                    }
+                    self.deliver(stream, bytes);
+                }
+                Err(Errno::INTR) => {}
+                Err(_) => {
+                    if let Some(log) = &mut self.log {
+                        log.rest();
+                    }
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Hands output on. Errors show as something unflushed, which blocks further reading.
+    fn deliver(&mut self, stream: usize, bytes: &[u8]) {
+        if let Some(destination) = &mut self.outputs[stream].destination {
+            let _ = destination.give(bytes);
+            return;
+        }
+        if let Some(log) = &mut self.log {
+            let _ = log.append(stream, bytes);
+        }
+        let gone: Vec<u32> = self
+            .clients
+            .iter_mut()
+            .filter_map(|(number, client)| (!client.give(stream, bytes)).then_some(*number))
+            .collect();
+        for number in gone {
+            self.drop_client(number, EndReason::ClientGone);
+        }
+    }
+
+    /// Whether output has to wait. After the process' end clients are no reason any more: what is
+    /// left is at most a pipe's content, and the exit should not wait for them.
+    fn is_blocked(&self) -> bool {
+        self.is_log_blocked()
+            || self.outputs.iter().any(|output| {
+                output.destination.as_ref().is_some_and(|target| !target.is_flushed())
+            })
+            || (!self.ended && self.clients.values().any(Client::is_full))
+    }
+
+    fn end_output(&mut self, stream: usize) {
+        self.outputs[stream].source = None;
+        if let Some(log) = &mut self.log {
+            let _ = log.finish(stream);
+        }
+    }
+
+    /// Writes again what could not be written.
+    fn flush(&mut self) {
+        if let Some(log) = &mut self.log {
+            let _ = log.flush();
+        }
+        for output in &mut self.outputs {
+            if let Some(destination) = &mut output.destination {
+                let _ = destination.flush();
+            }
+        }
+        for stream in 0..2 {
+            self.pump(stream);
+        }
+    }
+
+    fn on_client(&mut self, number: u32, flags: EventFlags) {
+        let Some(client) = self.clients.get_mut(&number) else { return };
+        if flags.contains(EventFlags::OUT) && !client.send() {
+            return self.drop_client(number, EndReason::ClientGone);
+        }
+        if client.reads && self.stdin.wants() {
+            let mut through = Vec::new();
+            let input = client.read(&mut through);
+            self.stdin.give(&through);
+            match input {
+                Input::Bytes | Input::Nothing => {}
+                Input::End => self.end_input(number),
+                Input::Detached => client.end(EndReason::Detached),
+                Input::Gone => return self.drop_client(number, EndReason::ClientGone),
+            }
+        }
+        // A hang-up with nothing left to read: both directions are closed. Bytes that the client
+        // sent before it went are still input (`echo x | gantry run -i -d`).
+        let hung_up = flags.intersects(EventFlags::HUP | EventFlags::ERR);
+        if hung_up && self.clients.get(&number).is_some_and(|client| !client.reads) {
+            self.drop_client(number, EndReason::ClientGone);
+        }
+    }
+
+    /// A client sends no more input. As dockerd: where its input was the process' only one, that
+    /// ends too, and the client goes on listening; else the attachment is over.
+    fn end_input(&mut self, number: u32) {
+        let once = self.is_once();
+        let Some(client) = self.clients.get_mut(&number) else { return };
+        if once && !self.uris.terminal {
+            client.reads = false;
+            self.stdin.end();
+        } else {
+            client.end(EndReason::ClientGone);
+        }
+    }
+
+    fn is_once(&self) -> bool {
+        matches!(&self.parsed[0], StdioUri::Gantry(stdio) if stdio.once)
+    }
+
+    fn drop_client(&mut self, number: u32, reason: EndReason) {
+        let Some(client) = self.clients.remove(&number) else { return };
+        let read = client.reads;
+        client.close(reason);
+        if read && self.is_once() && !self.uris.terminal {
+            self.stdin.end();
+        }
+    }
+
+    /// After any change: ends what is over, and asks for the events that matter now.
+    fn settle(&mut self, reactor: &mut Reactor) {
+        if self.ended && self.is_drained() {
+            for output in &mut self.outputs {
+                output.destination = None;
+            }
+            for client in self.clients.values_mut() {
+                client.end(EndReason::Ended);
+            }
+        }
+        let over: Vec<u32> = self
+            .clients
+            .iter()
+            .filter_map(|(number, client)| client.is_over().then_some(*number))
+            .collect();
+        for number in over {
+            self.drop_client(number, EndReason::Ended);
+        }
+        let blocked = self.is_blocked();
+        for output in &self.outputs {
+            if let Some(source) = &output.source {
+                source.want(if blocked { EventFlags::empty() } else { EventFlags::IN });
+            }
+        }
+        let wants_input = self.stdin.wants();
+        for client in self.clients.values() {
+            client.rearm(wants_input);
+        }
+        // A fifo tells when it can be written; a file does not.
+        let file_waits = self
+            .outputs
+            .iter()
+            .any(|output| output.destination.as_ref().is_some_and(Destination::needs_retry));
+        if self.is_log_blocked() || file_waits {
+            reactor.after(RETRY, Source::Stdio(self.process, Channel::LogRetry));
+        }
+    }
+}
+
+fn open_stdin_fifo(reactor: &Reactor, process: u32, path: &Path) -> Result<Fifo, TaskError> {
+    let open = |access: OFlags| {
+        let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        rustix::fs::open(path, flags, Mode::empty())
+            .map_err(|errno| TaskError::Open { path: path.into(), source: errno.into() })
+    };
+    let reader = open(OFlags::RDONLY)?;
+    // Succeeds at once, as there is a reader now.
+    let keeper = Some(open(OFlags::WRONLY)?);
+    let source = Source::Stdio(process, Channel::StdinSource);
+    Ok(Fifo { reader: reactor.watch(reader, source, EventFlags::empty()), keeper })
+}
+
+fn null_device() -> Result<OwnedFd, TaskError> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC;
+    rustix::fs::open("/dev/null", flags, Mode::empty())
+        .map_err(TaskError::system("open the null device"))
+}
+
+/// A pipe, reading end first.
+fn pipe() -> Result<(OwnedFd, OwnedFd), TaskError> {
+    rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(TaskError::system("make a pipe"))
+}
+
+/// Our end only: the process may share its own with programs that do not expect `EAGAIN`.
+fn non_blocking(fd: impl AsFd) -> Result<(), TaskError> {
+    rustix::io::ioctl_fionbio(fd, true).map_err(TaskError::system("make a pipe non-blocking"))
+}

@@ -1,0 +1,165 @@
+//! Workers: forked copies of the shim that call the runtime, so that a hang or crash there never
+//! takes the shim.
+//!
+//! A worker sends one datagram with the result and the descriptors that came of it, and exits. The
+//! processes that it made become children of the shim, which is a subreaper.
+
+use crate::error::TaskError;
+use crate::reactor::{Reactor, Source, Watched};
+use base_errors::{Chain, Classify, Kind};
+use kernel_sys::{CloneFlags, Cloned, clone3, close_all_but, exit_now, message, signals};
+use prost::Message;
+use rustix::event::epoll::EventFlags;
+use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Longest error text of a worker.
+const MAX_TEXT: usize = 16 << 10;
+
+/// What a worker made.
+#[derive(Debug, Default)]
+pub(crate) struct Made {
+    /// A new process; 0 for none.
+    pub(crate) pid: i32,
+    pub(crate) pidfd: Option<OwnedFd>,
+    /// A terminal's master.
+    pub(crate) console: Option<OwnedFd>,
+    /// A container's namespaces.
+    pub(crate) namespaces: Vec<OwnedFd>,
+    /// The container has hooks that run at its start.
+    pub(crate) start_hooks: bool,
+    /// The container has no pid namespace of its own: its processes survive its init.
+    pub(crate) shares_pids: bool,
+}
+
+/// A runtime's refusal or failure.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) kind: Kind,
+    pub(crate) text: String,
+}
+
+impl Failure {
+    pub(crate) fn of(error: &impl Classify) -> Self {
+        Self { kind: error.kind(), text: Chain(error).to_string() }
+    }
+
+    /// As an answer, with the operation in front.
+    pub(crate) fn into_error(self, context: &'static str) -> TaskError {
+        TaskError::Runtime { context, kind: self.kind, text: self.text }
+    }
+}
+
+/// The datagram.
+#[derive(Clone, PartialEq, Eq, Message)]
+struct Outcome {
+    /// gRPC status code; 0 for success.
+    #[prost(int32, tag = "1")]
+    code: i32,
+    #[prost(string, tag = "2")]
+    text: String,
+    #[prost(int32, tag = "3")]
+    pid: i32,
+    /// Which descriptors come with it, in this order.
+    #[prost(bool, tag = "4")]
+    pidfd: bool,
+    #[prost(bool, tag = "5")]
+    console: bool,
+    #[prost(bool, tag = "6")]
+    start_hooks: bool,
+    #[prost(bool, tag = "7")]
+    shares_pids: bool,
+}
+
+/// A worker at work.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    socket: Watched,
+}
+
+impl Worker {
+    /// Forks, and runs `job` in the child, which keeps the descriptors of `keep` only: a worker
+    /// must not hold a caller's connection or a pipe open beyond the shim's own closing.
+    pub(crate) fn launch(
+        reactor: &Reactor,
+        number: u32,
+        mut keep: Vec<RawFd>,
+        job: impl FnOnce() -> Result<Made, Failure>,
+    ) -> Result<Self, TaskError> {
+        let flags = SocketFlags::CLOEXEC;
+        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
+            .map_err(TaskError::system("make a worker's socket"))?;
+        match clone3(CloneFlags::EMPTY, None).map_err(TaskError::system("fork a worker"))? {
+            Cloned::Child => {
+                keep.push(theirs.as_raw_fd());
+                run(&theirs, &keep, job)
+            }
+            Cloned::Parent { .. } => {
+                let socket = reactor.watch(ours, Source::Worker(number), EventFlags::IN);
+                Ok(Self { socket })
+            }
+        }
+    }
+
+    /// Takes the result; to be called when the socket is ready.
+    pub(crate) fn collect(self) -> Result<Made, Failure> {
+        let died = || Failure {
+            kind: Kind::Internal,
+            text: "the runtime's worker died without an answer".to_owned(),
+        };
+        let mut buffer = [0_u8; MAX_TEXT + 256];
+        let (length, descriptors) =
+            message::receive(&self.socket, &mut buffer).map_err(|_| died())?;
+        if length == 0 {
+            return Err(died());
+        }
+        let outcome = Outcome::decode(&buffer[..length]).map_err(|_| died())?;
+        if outcome.code != 0 {
+            let kind = Kind::from_grpc_code(outcome.code);
+            return Err(Failure { kind, text: outcome.text });
+        }
+        let mut descriptors = descriptors.into_iter();
+        Ok(Made {
+            pid: outcome.pid,
+            pidfd: outcome.pidfd.then(|| descriptors.next()).flatten(),
+            console: outcome.console.then(|| descriptors.next()).flatten(),
+            namespaces: descriptors.collect(),
+            start_hooks: outcome.start_hooks,
+            shares_pids: outcome.shares_pids,
+        })
+    }
+}
+
+/// The child: never returns into the event loop.
+fn run(socket: &OwnedFd, keep: &[RawFd], job: impl FnOnce() -> Result<Made, Failure>) -> ! {
+    signals::reset();
+    // A kernel without close_range (before 5.9) only costs tidiness here.
+    let _ = close_all_but(keep);
+    let result = catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(|_| {
+        Err(Failure { kind: Kind::Internal, text: "the runtime panicked".to_owned() })
+    });
+    let made = result.as_ref().ok();
+    let outcome = match &result {
+        Ok(made) => Outcome {
+            pid: made.pid,
+            pidfd: made.pidfd.is_some(),
+            console: made.console.is_some(),
+            start_hooks: made.start_hooks,
+            shares_pids: made.shares_pids,
+            ..Outcome::default()
+        },
+        Err(failure) => Outcome {
+            code: failure.kind.grpc_code(),
+            text: failure.text.chars().take(MAX_TEXT / 4).collect(),
+            ..Outcome::default()
+        },
+    };
+    let descriptors: Vec<_> = made
+        .into_iter()
+        .flat_map(|made| made.pidfd.iter().chain(&made.console).chain(&made.namespaces))
+        .map(AsFd::as_fd)
+        .collect();
+    let sent = message::send(socket, &outcome.encode_to_vec(), &descriptors);
+    exit_now(i32::from(sent.is_err()))
+}
