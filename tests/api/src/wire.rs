@@ -1,0 +1,113 @@
+//! A client that sends bytes and shows what came back, without knowing the API.
+
+use anyhow::{Context as _, Result, bail};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+/// No answer of a scenario takes longer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An answer as it came.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The headers, in order.
+    pub headers: Vec<(String, String)>,
+    /// The body, its chunks joined.
+    pub body: Vec<u8>,
+}
+
+/// A request.
+#[derive(Clone, Debug, Default)]
+pub struct Call<'a> {
+    /// The verb.
+    pub method: &'a str,
+    /// Path and query.
+    pub target: &'a str,
+    /// Headers besides `Host`, `Connection` and `Content-Length`.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// The body.
+    pub body: &'a [u8],
+}
+
+/// Sends a request on a connection of its own and reads until the daemon closes it.
+///
+/// # Errors
+/// The connection fails, or the answer is not HTTP.
+pub fn exchange(socket: &Path, call: &Call<'_>) -> Result<Answer> {
+    let mut stream = UnixStream::connect(socket).context("connect")?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut head = format!("{} {} HTTP/1.1\r\nHost: d\r\n", call.method, call.target);
+    let upgrade = call.headers.iter().any(|(name, _)| *name == "Upgrade");
+    head += if upgrade { "Connection: Upgrade\r\n" } else { "Connection: close\r\n" };
+    if !call.body.is_empty() {
+        head += &format!("Content-Length: {}\r\n", call.body.len());
+    }
+    for (name, value) in call.headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    head += "\r\n";
+    stream.write_all(head.as_bytes()).context("send")?;
+    stream.write_all(call.body).context("send")?;
+    let mut bytes = Vec::new();
+    match stream.read_to_end(&mut bytes) {
+        // A daemon that closes without having read the body resets the connection behind its
+        // answer.
+        Err(error) if error.kind() != ErrorKind::ConnectionReset || bytes.is_empty() => {
+            Err(error).context("receive")
+        }
+        _ => parse(&bytes),
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Answer> {
+    let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
+        bail!("no head in {:?}", String::from_utf8_lossy(bytes));
+    };
+    let head = std::str::from_utf8(&bytes[..end]).context("head")?;
+    let mut lines = head.split("\r\n");
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
+    let status = status.parse().context("status")?;
+    let headers: Vec<(String, String)> = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let body = &bytes[end + 4..];
+    let chunked = headers
+        .iter()
+        .any(|(name, value)| name.eq_ignore_ascii_case("transfer-encoding") && value == "chunked");
+    let body = if chunked { join_chunks(body)? } else { body.to_vec() };
+    Ok(Answer { status, headers, body })
+}
+
+fn join_chunks(mut bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = bytes.windows(2).position(|two| two == b"\r\n").context("chunk size")?;
+        let size = usize::from_str_radix(std::str::from_utf8(&bytes[..end])?, 16)?;
+        bytes = &bytes[end + 2..];
+        if size == 0 {
+            return Ok(body);
+        }
+        if bytes.len() < size + 2 {
+            bail!("a chunk is cut short");
+        }
+        body.extend_from_slice(&bytes[..size]);
+        bytes = &bytes[size + 2..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_joined() {
+        let text = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n";
+        let answer = parse(text).unwrap();
+        assert_eq!((answer.status, answer.body.as_slice()), (200, &b"hello"[..]));
+    }
+}
