@@ -2,10 +2,9 @@
 
 use crate::memory::MemoryWatch;
 use crate::reactor::Watched;
+use crate::runtime::Runtime;
 use base_oci::runtime::Spec;
-use contracts_shim_api::options::Options;
 use contracts_shim_api::types::Mount;
-use runtime_container::RootfsMount;
 use rustix::fd::OwnedFd;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -23,9 +22,7 @@ pub(crate) struct Container {
     /// The numbers of its execs.
     pub(crate) execs: BTreeMap<String, u32>,
     pub(crate) bundle: PathBuf,
-    /// The runtime's state directory.
-    pub(crate) root: PathBuf,
-    pub(crate) options: Options,
+    pub(crate) runtime: Runtime,
     pub(crate) rootfs: Vec<Mount>,
     /// Its namespaces, held so that init's exit does not have to tear them down.
     pub(crate) namespaces: Vec<OwnedFd>,
@@ -44,17 +41,4 @@ pub(crate) fn read_config(bundle: &Path) -> io::Result<Spec> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "config.json is too large"));
     }
     serde_json::from_slice(&text).map_err(Into::into)
-}
-
-/// The root file system's mounts in the runtime's words.
-pub(crate) fn rootfs_mounts(mounts: &[Mount]) -> Vec<RootfsMount> {
-    mounts
-        .iter()
-        .map(|mount| RootfsMount {
-            fstype: mount.fstype.clone(),
-            source: mount.source.clone(),
-            target: mount.target.clone(),
-            options: mount.options.clone(),
-        })
-        .collect()
 }

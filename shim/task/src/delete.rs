@@ -3,19 +3,53 @@
 //! Each step is tried whatever became of the one before, because nobody comes after this.
 
 use crate::error::TaskError;
-use base_errors::{Classify, Kind};
+use crate::runtime::Runtime;
 use base_files::{Durability, replace};
 use contracts_shim_api::attach;
 use contracts_shim_api::exit::{self, ExitRecord};
+use contracts_shim_api::options::Options;
 use contracts_shim_api::task::DeleteResponse;
 use prost_types::Timestamp;
 use rustix::mount::UnmountFlags;
+use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// The bundle's file with the runtime's state directory, where options named one.
-pub(crate) const ROOT_FILE: &str = "runtime-root";
+/// The bundle's file that tells which runtime made its container.
+const RUNTIME_FILE: &str = "runtime.json";
+
+/// What the file says.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RuntimeRecord {
+    root: PathBuf,
+    binary: String,
+    systemd_cgroup: bool,
+}
+
+impl RuntimeRecord {
+    /// Tells a later `delete` action which runtime this is.
+    pub(crate) fn write(bundle: &Path, options: &Options, root: &Path) -> std::io::Result<()> {
+        let record = Self {
+            root: root.to_owned(),
+            binary: options.binary_name.clone(),
+            systemd_cgroup: options.systemd_cgroup,
+        };
+        let text = serde_json::to_vec(&record)?;
+        replace(&bundle.join(RUNTIME_FILE), &text, 0o600, Durability::Processes)
+    }
+
+    fn read(bundle: &Path) -> Option<Runtime> {
+        let record: Self = serde_json::from_str(&read(&bundle.join(RUNTIME_FILE))?).ok()?;
+        let options = Options {
+            binary_name: record.binary,
+            systemd_cgroup: record.systemd_cgroup,
+            ..Options::default()
+        };
+        Some(Runtime::new(&options, record.root))
+    }
+}
 
 /// What the `delete` action is told.
 #[derive(Debug)]
@@ -35,22 +69,15 @@ pub struct DeleteAction {
 /// # Errors
 /// The container could not be removed, after everything else has been tried.
 pub fn delete(action: &DeleteAction) -> Result<DeleteResponse, TaskError> {
-    let root = read(&action.bundle.join(ROOT_FILE))
-        .map_or_else(|| action.runtime_root.join(&action.namespace), PathBuf::from);
-    let removed = match runtime_container::delete(&root, &action.id, true) {
-        Err(error) if error.kind() != Kind::NotFound => Err(TaskError::Runtime {
-            context: "OCI runtime delete failed",
-            kind: error.kind(),
-            text: base_errors::Chain(&error).to_string(),
-        }),
-        _ => Ok(()),
-    };
+    let runtime = RuntimeRecord::read(&action.bundle)
+        .unwrap_or_else(|| Runtime::Linked(action.runtime_root.join(&action.namespace)));
+    let removed = runtime.delete(&action.bundle, &action.id);
     // Ours mounts inside the container's namespace only; another shim may have been here before.
     let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
     let _ = rustix::mount::unmount(action.bundle.join("rootfs"), flags);
     let _ = std::fs::remove_file(action.bundle.join(attach::SOCKET));
     let record = exit_record(&action.bundle);
-    removed?;
+    removed.map_err(|failure| failure.into_error("OCI runtime delete failed"))?;
     Ok(DeleteResponse {
         pid: record.pid,
         exit_status: record.exit_status,

@@ -4,7 +4,6 @@ use crate::lifecycle::Then;
 use crate::process::{Exit, State};
 use crate::reactor::Source;
 use crate::server::Server;
-use crate::worker::{Failure, Made};
 use base_faults::{Step, reach, step};
 use base_files::{Durability, replace};
 use base_telemetry::logger::Level;
@@ -72,12 +71,8 @@ impl Server {
             .iter()
             .find(|(_, container)| container.init == number && container.shares_pids);
         let Some((id, container)) = container else { return };
-        let (id, root) = (id.clone(), container.root.clone());
-        let job = move || {
-            runtime_container::kill(&root, &id, SIGKILL, true)
-                .map(|()| Made::default())
-                .map_err(|error| Failure::of(&error))
-        };
+        let (id, runtime) = (id.clone(), container.runtime.clone());
+        let job = move || runtime.kill(&id, SIGKILL, true);
         if let Err(error) = self.launch(Vec::new(), Then::Nothing, job) {
             self.log(
                 Level::Error,

@@ -48,6 +48,8 @@ mod stdio;
 
 mod worker;
 
+mod runtime;
+
 mod connection;
 
 mod publisher;

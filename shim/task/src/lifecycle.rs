@@ -2,19 +2,18 @@
 //! follows when the worker answers.
 
 use crate::connection::Reply;
-use crate::container::{Container, read_config, rootfs_mounts};
-use crate::delete::ROOT_FILE;
+use crate::container::Container;
+use crate::delete::RuntimeRecord;
 use crate::error::TaskError;
 use crate::memory::MemoryWatch;
 use crate::process::{Exit, Process, State};
+use crate::runtime::Runtime;
 use crate::server::Server;
 use crate::service::{answer_error, io_of};
 use crate::stdio::{Stdio, Uris};
 use crate::worker::{Failure, Made, Worker};
-use base_errors::Kind;
 use base_faults::{Step, reach, step};
 use base_files::{Durability, replace};
-use base_oci::runtime::{NamespaceKind, Spec};
 use contracts_shim_api::events::{
     TaskCreate, TaskDelete, TaskExecStarted, TaskPaused, TaskResumed, TaskStart,
 };
@@ -24,7 +23,6 @@ use contracts_shim_api::task::{
 };
 use contracts_shim_api::ttrpc::Response;
 use contracts_shim_api::types::unpack;
-use runtime_container::{CreateOptions, CreateRequest, ExecOptions, ExecRequest};
 use rustix::fd::{AsRawFd, RawFd};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -89,11 +87,9 @@ impl Server {
             "" => self.config.runtime_root.clone(),
             root => PathBuf::from(root).join(&self.config.namespace),
         };
-        if root != self.config.runtime_root {
-            let file = Path::new(&request.bundle).join(ROOT_FILE);
-            let text = root.to_string_lossy();
-            replace(&file, text.as_bytes(), 0o600, Durability::Processes)
-                .map_err(TaskError::system("write the runtime's directory"))?;
+        if root != self.config.runtime_root || !options.binary_name.is_empty() {
+            RuntimeRecord::write(Path::new(&request.bundle), &options, &root)
+                .map_err(TaskError::system("write the runtime's record"))?;
         }
         let number = self.number();
         let uris = Uris {
@@ -109,22 +105,23 @@ impl Server {
             init: number,
             execs: BTreeMap::new(),
             bundle: PathBuf::from(request.bundle),
-            root,
-            options,
+            runtime: Runtime::new(&options, root),
             rootfs: request.rootfs,
             namespaces: Vec::new(),
             shares_pids: false,
             attach: None,
             memory: None,
         };
-        let job = create_job(&container, &request.id, theirs);
-        let keep = job.keep;
+        let keep = descriptors(&theirs);
+        let (runtime, mounts) = (container.runtime.clone(), container.rootfs.clone());
+        let (bundle, id) = (container.bundle.clone(), request.id.clone());
+        let job = move || runtime.create(&bundle, &id, &mounts, theirs, &options);
         let attachable = stdio.is_attachable();
         self.containers.insert(request.id.clone(), container);
         let process = Process::new(&request.id, "", State::Creating, stdio);
         self.processes.insert(number, process);
         let launched = if attachable { self.open_attach_socket(&request.id) } else { Ok(()) }
-            .and_then(|()| self.launch(keep, Then::Created(number, reply), job.run));
+            .and_then(|()| self.launch(keep, Then::Created(number, reply), job));
         if launched.is_err() {
             self.forget(&request.id);
         }
@@ -135,28 +132,24 @@ impl Server {
     pub(crate) fn start(&mut self, number: u32, reply: Reply) -> Result<(), TaskError> {
         let process = self.processes.get_mut(&number).ok_or(TaskError::NoContainer)?;
         let container = self.containers.get(&process.container).ok_or(TaskError::NoContainer)?;
-        let (root, id) = (container.root.clone(), process.container.clone());
+        let (runtime, id) = (container.runtime.clone(), process.container.clone());
         match std::mem::replace(&mut process.state, State::Starting(None)) {
-            State::Created { start_hooks: false } => {
-                // Lets init go on, which takes no time: no worker.
-                let started = runtime_container::start(&root, &id).map(|()| Made::default());
-                self.started(number, reply, started.map_err(|error| Failure::of(&error)));
-                Ok(())
-            }
-            State::Created { start_hooks: true } => {
-                let job = move || {
-                    runtime_container::start(&root, &id)
-                        .map(|()| Made::default())
-                        .map_err(|error| Failure::of(&error))
-                };
+            State::Created { start_hooks } if start_hooks || runtime.is_slow() => {
+                let job = move || runtime.start(&id);
                 self.launch(Vec::new(), Then::Started(number, reply), job)
+            }
+            State::Created { .. } => {
+                // Lets init go on, which takes no time: no worker.
+                let started = runtime.start(&id);
+                self.started(number, reply, started);
+                Ok(())
             }
             State::Added(spec) => {
                 let theirs = process.stdio.open(&self.reactor);
                 let terminal = process.stdio.uris().terminal;
                 let launched = theirs.and_then(|theirs| {
                     let keep = descriptors(&theirs);
-                    let job = move || exec(&root, &id, &spec, terminal, theirs);
+                    let job = move || runtime.exec(&id, &spec, terminal, theirs);
                     self.launch(keep, Then::Executed(number, reply), job)
                 });
                 if launched.is_err() {
@@ -184,20 +177,12 @@ impl Server {
         process.state = State::Deleting(exit);
         let id = process.container.clone();
         let container = self.containers.get_mut(&id).ok_or(TaskError::NoContainer)?;
-        let root = container.root.clone();
+        let (runtime, bundle) = (container.runtime.clone(), container.bundle.clone());
         // The worker takes the namespaces with it, so that their tear-down delays only its exit.
         let namespaces = std::mem::take(&mut container.namespaces);
         let keep = namespaces.iter().map(AsRawFd::as_raw_fd).collect();
-        self.launch(keep, Then::Deleted(number, reply), move || {
-            match runtime_container::delete(&root, &id, true) {
-                Ok(()) => Ok(Made::default()),
-                // Gone already: that is what was wanted.
-                Err(error) if base_errors::Classify::kind(&error) == Kind::NotFound => {
-                    Ok(Made::default())
-                }
-                Err(error) => Err(Failure::of(&error)),
-            }
-        })
+        let job = move || runtime.delete(&bundle, &id);
+        self.launch(keep, Then::Deleted(number, reply), job)
     }
 
     /// A worker has answered, or died.
@@ -213,7 +198,7 @@ impl Server {
             Then::Deleted(init, reply) => self.deleted(init, reply, result),
             Then::Done(context, reply) => {
                 let response = match result {
-                    Ok(_) => Response::of(&()),
+                    Ok(made) => Response { status: None, payload: made.payload },
                     Err(failure) => answer_error(&failure.into_error(context)),
                 };
                 self.answer(reply, &response);
@@ -404,76 +389,6 @@ impl Server {
     }
 }
 
-/// A job, and the descriptors that it needs.
-struct Job<F> {
-    keep: Vec<RawFd>,
-    run: F,
-}
-
-fn create_job(
-    container: &Container,
-    id: &str,
-    stdio: runtime_container::Stdio,
-) -> Job<impl FnOnce() -> Result<Made, Failure> + use<>> {
-    let keep = descriptors(&stdio);
-    let (bundle, root, id) = (container.bundle.clone(), container.root.clone(), id.to_owned());
-    let mounts = rootfs_mounts(&container.rootfs);
-    let options = CreateOptions {
-        no_pivot: container.options.no_pivot_root,
-        no_new_keyring: container.options.no_new_keyring,
-        ..CreateOptions::default()
-    };
-    let run = move || {
-        let spec = read_config(&bundle).map_err(|error| Failure {
-            kind: Kind::from_io(&error),
-            text: format!("read config.json: {error}"),
-        })?;
-        let request = CreateRequest {
-            root: &root,
-            id: &id,
-            bundle: &bundle,
-            spec: &spec,
-            rootfs_mounts: &mounts,
-            stdio,
-            options,
-        };
-        let created = runtime_container::create(request).map_err(|error| Failure::of(&error))?;
-        Ok(Made {
-            pid: created.pid,
-            pidfd: Some(created.pidfd),
-            console: created.console,
-            namespaces: created.namespaces,
-            start_hooks: has_start_hooks(&spec),
-            shares_pids: shares_pids(&spec),
-        })
-    };
-    Job { keep, run }
-}
-
-fn exec(
-    root: &Path,
-    id: &str,
-    spec: &[u8],
-    terminal: bool,
-    stdio: runtime_container::Stdio,
-) -> Result<Made, Failure> {
-    let mut process: base_oci::runtime::Process =
-        serde_json::from_slice(spec).map_err(|error| Failure {
-            kind: Kind::InvalidArgument,
-            text: format!("parse the exec's process: {error}"),
-        })?;
-    process.terminal = terminal;
-    let options = ExecOptions::default();
-    let request = ExecRequest { root, id, process: &process, stdio, options };
-    let executed = runtime_container::exec(request).map_err(|error| Failure::of(&error))?;
-    Ok(Made {
-        pid: executed.pid,
-        pidfd: Some(executed.pidfd),
-        console: executed.console,
-        ..Made::default()
-    })
-}
-
 fn descriptors(stdio: &runtime_container::Stdio) -> Vec<RawFd> {
     match stdio {
         runtime_container::Stdio::Descriptors { stdin, stdout, stderr } => {
@@ -481,19 +396,4 @@ fn descriptors(stdio: &runtime_container::Stdio) -> Vec<RawFd> {
         }
         _ => Vec::new(),
     }
-}
-
-fn has_start_hooks(spec: &Spec) -> bool {
-    spec.hooks
-        .as_ref()
-        .is_some_and(|hooks| !hooks.start_container.is_empty() || !hooks.poststart.is_empty())
-}
-
-/// Whether the container has no new pid namespace.
-fn shares_pids(spec: &Spec) -> bool {
-    let namespaces = spec.linux.as_ref().map(|linux| linux.namespaces.as_slice());
-    !namespaces
-        .unwrap_or_default()
-        .iter()
-        .any(|namespace| namespace.kind == NamespaceKind::Pid && namespace.path.is_empty())
 }

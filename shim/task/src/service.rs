@@ -5,6 +5,7 @@ use crate::container::Container;
 use crate::error::TaskError;
 use crate::lifecycle::Then;
 use crate::process::{Process, State};
+use crate::runtime::Runtime;
 use crate::server::Server;
 use crate::stats::metrics;
 use crate::stdio::{Stdio, Uris};
@@ -115,7 +116,7 @@ impl Server {
                 self.start(number, reply).map(|()| Answer::Later)
             }
             Method::Delete => self.delete_process(&decode(payload)?, reply),
-            Method::Pids => self.pids(&decode(payload)?),
+            Method::Pids => self.pids(&decode(payload)?, reply),
             Method::Pause => self.pause(&decode(payload)?, reply),
             Method::Resume => self.resume(&decode(payload)?, reply),
             Method::Checkpoint => Err(TaskError::Unimplemented("checkpoint")),
@@ -125,7 +126,7 @@ impl Server {
             Method::CloseIo => self.close_io(&decode(payload)?),
             Method::Update => self.update(&decode(payload)?, reply),
             Method::Wait => self.wait(&decode(payload)?, reply),
-            Method::Stats => self.stats(&decode(payload)?),
+            Method::Stats => self.stats(&decode(payload)?, reply),
             Method::Connect => self.connect(&decode(payload)?),
             Method::Shutdown => self.shutdown(&decode(payload)?),
         }
@@ -191,22 +192,28 @@ impl Server {
         }))
     }
 
-    fn pids(&mut self, request: &PidsRequest) -> Result<Answer, TaskError> {
+    fn pids(&mut self, request: &PidsRequest, reply: Reply) -> Result<Answer, TaskError> {
+        let (runtime, id) = self.runtime(&request.id)?;
         let container = self.container(&request.id)?;
-        let pids = runtime_container::processes(&container.root, &request.id)
-            .map_err(|error| Failure::of(&error).into_error("OCI runtime ps failed"))?;
-        let details = |pid: u32| {
-            let exec = container.execs.iter().find(|(_, number)| {
-                self.processes.get(number).is_some_and(|process| process.pid == pid)
-            });
-            exec.map(|(id, _)| pack(&ProcessDetails { exec_id: id.clone() }))
-        };
-        let processes = pids
-            .into_iter()
-            .filter_map(|pid| u32::try_from(pid).ok())
-            .map(|pid| ProcessInfo { pid, info: details(pid) })
+        let execs: Vec<(u32, String)> = container
+            .execs
+            .iter()
+            .filter_map(|(id, number)| Some((self.processes.get(number)?.pid, id.clone())))
             .collect();
-        Ok(Answer::of(&PidsResponse { processes }))
+        let list = move |runtime: &Runtime| {
+            let details = |pid: u32| {
+                let exec = execs.iter().find(|(exec, _)| *exec == pid);
+                exec.map(|(_, id)| pack(&ProcessDetails { exec_id: id.clone() }))
+            };
+            let processes = runtime.processes(&id)?;
+            let processes = processes
+                .into_iter()
+                .filter_map(|pid| u32::try_from(pid).ok())
+                .map(|pid| ProcessInfo { pid, info: details(pid) })
+                .collect();
+            Ok(PidsResponse { processes })
+        };
+        self.query(runtime, "OCI runtime ps failed", reply, list)
     }
 
     fn pause(&mut self, request: &PauseRequest, reply: Reply) -> Result<Answer, TaskError> {
@@ -214,8 +221,8 @@ impl Server {
         if !matches!(process.state, State::Running) {
             return Err(process.state.refuse("pause"));
         }
-        let (root, id) = self.runtime_id(&request.id)?;
-        let job = move || done(runtime_container::pause(&root, &id));
+        let (runtime, id) = self.runtime(&request.id)?;
+        let job = move || runtime.pause(&id);
         self.launch(Vec::new(), Then::Paused(number, reply), job).map(|()| Answer::Later)
     }
 
@@ -224,8 +231,8 @@ impl Server {
         if !matches!(process.state, State::Paused) {
             return Err(process.state.refuse("resume"));
         }
-        let (root, id) = self.runtime_id(&request.id)?;
-        let job = move || done(runtime_container::resume(&root, &id));
+        let (runtime, id) = self.runtime(&request.id)?;
+        let job = move || runtime.resume(&id);
         self.launch(Vec::new(), Then::Resumed(number, reply), job).map(|()| Answer::Later)
     }
 
@@ -251,9 +258,9 @@ impl Server {
         if !all && !paused {
             return Ok(Answer::empty());
         }
-        let (root, id) = self.runtime_id(&request.id)?;
+        let (runtime, id) = self.runtime(&request.id)?;
         // A frozen process of cgroup v1 dies when it is thawed: the runtime's kill does that.
-        let job = move || done(runtime_container::kill(&root, &id, signal, all));
+        let job = move || runtime.kill(&id, signal, all);
         self.launch(Vec::new(), Then::Done("OCI runtime kill failed", reply), job)
             .map(|()| Answer::Later)
     }
@@ -328,8 +335,8 @@ impl Server {
         let json = spec_json(request.resources.clone(), "LinuxResources")?;
         let resources: Resources = serde_json::from_slice(&json)
             .map_err(|error| TaskError::Invalid(format!("resources: {error}")))?;
-        let (root, id) = self.runtime_id(&request.id)?;
-        let job = move || done(runtime_container::update(&root, &id, &resources));
+        let (runtime, id) = self.runtime(&request.id)?;
+        let job = move || runtime.update(&id, &resources);
         self.launch(Vec::new(), Then::Done("OCI runtime update failed", reply), job)
             .map(|()| Answer::Later)
     }
@@ -343,11 +350,29 @@ impl Server {
         Ok(Answer::of(&WaitResponse { exit_status: exit.status, exited_at: Some(exit.at) }))
     }
 
-    fn stats(&mut self, request: &StatsRequest) -> Result<Answer, TaskError> {
-        let (root, id) = self.runtime_id(&request.id)?;
-        let stats = runtime_container::stats(&root, &id)
-            .map_err(|error| Failure::of(&error).into_error("OCI runtime stats failed"))?;
-        Ok(Answer::of(&StatsResponse { stats: Some(metrics(&stats)) }))
+    fn stats(&mut self, request: &StatsRequest, reply: Reply) -> Result<Answer, TaskError> {
+        let (runtime, id) = self.runtime(&request.id)?;
+        let figures = move |runtime: &Runtime| {
+            let stats = runtime.stats(&id)?;
+            Ok(StatsResponse { stats: Some(metrics(&stats)) })
+        };
+        self.query(runtime, "OCI runtime stats failed", reply, figures)
+    }
+
+    /// Asks the runtime something, in a worker where that may wait.
+    fn query<M: Message>(
+        &mut self,
+        runtime: Runtime,
+        context: &'static str,
+        reply: Reply,
+        ask: impl FnOnce(&Runtime) -> Result<M, Failure>,
+    ) -> Result<Answer, TaskError> {
+        if !runtime.is_slow() {
+            let answer = ask(&runtime).map_err(|failure| failure.into_error(context))?;
+            return Ok(Answer::of(&answer));
+        }
+        let job = move || Ok(Made { payload: ask(&runtime)?.encode_to_vec(), ..Made::default() });
+        self.launch(Vec::new(), Then::Done(context, reply), job).map(|()| Answer::Later)
     }
 
     fn connect(&mut self, request: &ConnectRequest) -> Result<Answer, TaskError> {
@@ -367,13 +392,9 @@ impl Server {
         Ok(Answer::empty())
     }
 
-    fn runtime_id(&self, id: &str) -> Result<(std::path::PathBuf, String), TaskError> {
-        Ok((self.container(id)?.root.clone(), id.to_owned()))
+    fn runtime(&self, id: &str) -> Result<(Runtime, String), TaskError> {
+        Ok((self.container(id)?.runtime.clone(), id.to_owned()))
     }
-}
-
-fn done(result: Result<(), runtime_container::Error>) -> Result<Made, Failure> {
-    result.map(|()| Made::default()).map_err(|error| Failure::of(&error))
 }
 
 fn decode<M: Message + Default>(payload: &[u8]) -> Result<M, TaskError> {

@@ -6,16 +6,20 @@
 
 use crate::error::TaskError;
 use crate::reactor::{Reactor, Source, Watched};
-use base_errors::{Chain, Classify, Kind};
+use base_errors::{Chain, Kind};
 use kernel_sys::{CloneFlags, Cloned, clone3, close_all_but, exit_now, message, signals};
 use prost::Message;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use std::error::Error;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Longest error text of a worker.
 const MAX_TEXT: usize = 16 << 10;
+/// Longest datagram of a worker.
+const MAX_DATAGRAM: usize = 64 << 10;
 
 /// What a worker made.
 #[derive(Debug, Default)]
@@ -31,6 +35,8 @@ pub(crate) struct Made {
     pub(crate) start_hooks: bool,
     /// The container has no pid namespace of its own: its processes survive its init.
     pub(crate) shares_pids: bool,
+    /// An encoded answer for the caller.
+    pub(crate) payload: Vec<u8>,
 }
 
 /// A runtime's refusal or failure.
@@ -41,8 +47,14 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn of(error: &impl Classify) -> Self {
-        Self { kind: error.kind(), text: Chain(error).to_string() }
+    /// The words of an error, with its causes.
+    pub(crate) fn text_of(error: &dyn Error) -> String {
+        Chain(error).to_string()
+    }
+
+    /// A failed step of the worker's own.
+    pub(crate) fn from_io(step: &str, error: &io::Error) -> Self {
+        Self { kind: Kind::from_io(error), text: format!("{step}: {error}") }
     }
 
     /// As an answer, with the operation in front.
@@ -70,6 +82,11 @@ struct Outcome {
     start_hooks: bool,
     #[prost(bool, tag = "7")]
     shares_pids: bool,
+    #[prost(bytes = "vec", tag = "8")]
+    payload: Vec<u8>,
+    /// Always set: an empty datagram would look like the end of the conversation.
+    #[prost(bool, tag = "9")]
+    answered: bool,
 }
 
 /// A worker at work.
@@ -108,7 +125,7 @@ impl Worker {
             kind: Kind::Internal,
             text: "the runtime's worker died without an answer".to_owned(),
         };
-        let mut buffer = [0_u8; MAX_TEXT + 256];
+        let mut buffer = [0_u8; MAX_DATAGRAM];
         let (length, descriptors) =
             message::receive(&self.socket, &mut buffer).map_err(|_| died())?;
         if length == 0 {
@@ -127,6 +144,7 @@ impl Worker {
             namespaces: descriptors.collect(),
             start_hooks: outcome.start_hooks,
             shares_pids: outcome.shares_pids,
+            payload: outcome.payload,
         })
     }
 }
@@ -147,10 +165,13 @@ fn run(socket: &OwnedFd, keep: &[RawFd], job: impl FnOnce() -> Result<Made, Fail
             console: made.console.is_some(),
             start_hooks: made.start_hooks,
             shares_pids: made.shares_pids,
+            payload: made.payload.clone(),
+            answered: true,
             ..Outcome::default()
         },
         Err(failure) => Outcome {
             code: failure.kind.grpc_code(),
+            answered: true,
             text: failure.text.chars().take(MAX_TEXT / 4).collect(),
             ..Outcome::default()
         },

@@ -1,0 +1,209 @@
+//! The two ways to reach an OCI runtime: the linked library, and any runtime's command line.
+//!
+//! All of it waits and is called by workers, but for what the linked library does without waiting:
+//! [`Runtime::start`] without hooks, [`Runtime::processes`] and [`Runtime::stats`].
+
+mod command;
+
+use crate::container::read_config;
+use crate::worker::{Failure, Made};
+use base_errors::{Classify, Kind};
+use base_oci::runtime::{NamespaceKind, Process, Resources, Spec};
+use command::Command;
+use contracts_runtime_api::Stats;
+use contracts_shim_api::options::Options;
+use contracts_shim_api::types::Mount;
+use runtime_container::{CreateOptions, CreateRequest, ExecOptions, ExecRequest, RootfsMount};
+use std::path::{Path, PathBuf};
+
+/// A container's runtime.
+#[derive(Clone, Debug)]
+pub(crate) enum Runtime {
+    /// The library, with its state directory.
+    Linked(PathBuf),
+    /// A program that takes runc's command line.
+    Command(Command),
+}
+
+impl Runtime {
+    /// The runtime that these options ask for; `root` is its state directory.
+    pub(crate) fn new(options: &Options, root: PathBuf) -> Self {
+        if options.binary_name.is_empty() {
+            Self::Linked(root)
+        } else {
+            Self::Command(Command::new(options, root))
+        }
+    }
+
+    /// Whether its calls may wait.
+    pub(crate) fn is_slow(&self) -> bool {
+        matches!(self, Self::Command(_))
+    }
+
+    pub(crate) fn create(
+        &self,
+        bundle: &Path,
+        id: &str,
+        mounts: &[Mount],
+        stdio: runtime_container::Stdio,
+        options: &Options,
+    ) -> Result<Made, Failure> {
+        let spec =
+            read_config(bundle).map_err(|error| Failure::from_io("read config.json", &error))?;
+        let (start_hooks, shares_pids) = (has_start_hooks(&spec), shares_pids(&spec));
+        let made = match self {
+            Self::Linked(root) => {
+                let mounts = mounts.iter().map(rootfs_mount).collect::<Vec<_>>();
+                let options = CreateOptions {
+                    no_pivot: options.no_pivot_root,
+                    no_new_keyring: options.no_new_keyring,
+                    ..CreateOptions::default()
+                };
+                let request = CreateRequest {
+                    root,
+                    id,
+                    bundle,
+                    spec: &spec,
+                    rootfs_mounts: &mounts,
+                    stdio,
+                    options,
+                };
+                let created = linked(runtime_container::create(request))?;
+                Made {
+                    pid: created.pid,
+                    pidfd: Some(created.pidfd),
+                    console: created.console,
+                    namespaces: created.namespaces,
+                    ..Made::default()
+                }
+            }
+            Self::Command(command) => command.create(bundle, id, mounts, stdio)?,
+        };
+        Ok(Made { start_hooks, shares_pids, ..made })
+    }
+
+    pub(crate) fn start(&self, id: &str) -> Result<Made, Failure> {
+        match self {
+            Self::Linked(root) => done(runtime_container::start(root, id)),
+            Self::Command(command) => command.run(&["start", id]),
+        }
+    }
+
+    /// `spec` is the OCI process document, whose `terminal` gives way to the caller's.
+    pub(crate) fn exec(
+        &self,
+        id: &str,
+        spec: &[u8],
+        terminal: bool,
+        stdio: runtime_container::Stdio,
+    ) -> Result<Made, Failure> {
+        let mut process: Process = serde_json::from_slice(spec).map_err(|error| Failure {
+            kind: Kind::InvalidArgument,
+            text: format!("parse the exec's process: {error}"),
+        })?;
+        process.terminal = terminal;
+        match self {
+            Self::Linked(root) => {
+                let options = ExecOptions::default();
+                let request = ExecRequest { root, id, process: &process, stdio, options };
+                let executed = linked(runtime_container::exec(request))?;
+                Ok(Made {
+                    pid: executed.pid,
+                    pidfd: Some(executed.pidfd),
+                    console: executed.console,
+                    ..Made::default()
+                })
+            }
+            Self::Command(command) => command.exec(id, &process, stdio),
+        }
+    }
+
+    pub(crate) fn kill(&self, id: &str, signal: i32, all: bool) -> Result<Made, Failure> {
+        match self {
+            Self::Linked(root) => done(runtime_container::kill(root, id, signal, all)),
+            Self::Command(command) if all => {
+                command.run(&["kill", "--all", id, &signal.to_string()])
+            }
+            Self::Command(command) => command.run(&["kill", id, &signal.to_string()]),
+        }
+    }
+
+    /// Removes the container, killing it if need be; that it is gone already is no error.
+    pub(crate) fn delete(&self, bundle: &Path, id: &str) -> Result<Made, Failure> {
+        let deleted = match self {
+            Self::Linked(root) => done(runtime_container::delete(root, id, true)),
+            Self::Command(command) => command.delete(bundle, id),
+        };
+        match deleted {
+            Err(failure) if failure.kind == Kind::NotFound => Ok(Made::default()),
+            other => other,
+        }
+    }
+
+    pub(crate) fn pause(&self, id: &str) -> Result<Made, Failure> {
+        match self {
+            Self::Linked(root) => done(runtime_container::pause(root, id)),
+            Self::Command(command) => command.run(&["pause", id]),
+        }
+    }
+
+    pub(crate) fn resume(&self, id: &str) -> Result<Made, Failure> {
+        match self {
+            Self::Linked(root) => done(runtime_container::resume(root, id)),
+            Self::Command(command) => command.run(&["resume", id]),
+        }
+    }
+
+    pub(crate) fn update(&self, id: &str, resources: &Resources) -> Result<Made, Failure> {
+        match self {
+            Self::Linked(root) => done(runtime_container::update(root, id, resources)),
+            Self::Command(command) => command.update(id, resources),
+        }
+    }
+
+    pub(crate) fn processes(&self, id: &str) -> Result<Vec<i32>, Failure> {
+        match self {
+            Self::Linked(root) => linked(runtime_container::processes(root, id)),
+            Self::Command(command) => command.json(&["ps", "--format", "json", id]),
+        }
+    }
+
+    pub(crate) fn stats(&self, id: &str) -> Result<Stats, Failure> {
+        match self {
+            Self::Linked(root) => linked(runtime_container::stats(root, id)),
+            Self::Command(command) => command.stats(id),
+        }
+    }
+}
+
+fn linked<T>(result: Result<T, runtime_container::Error>) -> Result<T, Failure> {
+    result.map_err(|error| Failure { kind: error.kind(), text: Failure::text_of(&error) })
+}
+
+fn done(result: Result<(), runtime_container::Error>) -> Result<Made, Failure> {
+    linked(result).map(|()| Made::default())
+}
+
+fn rootfs_mount(mount: &Mount) -> RootfsMount {
+    RootfsMount {
+        fstype: mount.fstype.clone(),
+        source: mount.source.clone(),
+        target: mount.target.clone(),
+        options: mount.options.clone(),
+    }
+}
+
+fn has_start_hooks(spec: &Spec) -> bool {
+    spec.hooks
+        .as_ref()
+        .is_some_and(|hooks| !hooks.start_container.is_empty() || !hooks.poststart.is_empty())
+}
+
+/// Whether the container has no new pid namespace.
+fn shares_pids(spec: &Spec) -> bool {
+    let namespaces = spec.linux.as_ref().map(|linux| linux.namespaces.as_slice());
+    !namespaces
+        .unwrap_or_default()
+        .iter()
+        .any(|namespace| namespace.kind == NamespaceKind::Pid && namespace.path.is_empty())
+}
