@@ -16,6 +16,7 @@ pub use crate::presence::Member;
 pub use config::{Config, HealthConfig};
 pub use create::{CreateRequest, CreateResponse};
 pub use health::{Health, HealthSummary, HealthcheckResult};
+pub(crate) use host_config::embedding;
 pub use host_config::{
     DeviceMapping, DeviceRequest, HostConfig, LogConfig, Resources, RestartPolicy, ThrottleDevice,
     Ulimit, UpdateRequest, WeightDevice,

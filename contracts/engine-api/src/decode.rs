@@ -149,7 +149,10 @@ mod tests {
              CreateRequest.Config.Cmd of type []string"
         );
         let error = CreateRequest::from_slice(br#"{"HostConfig": {"Memory": "1g"}}"#).unwrap_err();
-        assert!(error.to_string().ends_with("HostConfig.Memory of type int64"), "{error}");
+        assert!(
+            error.to_string().ends_with("HostConfig.HostConfig.Resources.Memory of type int64"),
+            "{error}"
+        );
     }
 
     #[test]

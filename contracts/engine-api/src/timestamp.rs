@@ -19,15 +19,18 @@ pub fn from_query(text: &str) -> Result<Option<Timestamp>, InvalidTimestamp> {
         return Ok(None);
     }
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let wrong = |part: &str| {
-        InvalidTimestamp(format!("strconv.ParseInt: parsing {part:?}: invalid syntax"))
+    let wrong = |unit: &str, part: &str| {
+        InvalidTimestamp(format!(
+            "invalid timestamp {text:?}: invalid {unit} {part:?}: invalid syntax"
+        ))
     };
-    let seconds: i64 = seconds.parse().map_err(|_| wrong(seconds))?;
+    let seconds: i64 = seconds.parse().map_err(|_| wrong("seconds", seconds))?;
     let digits: String = fraction.chars().take(9).collect();
     if !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(wrong(fraction));
+        return Err(wrong("nanoseconds", fraction));
     }
-    let nanoseconds: i32 = format!("{digits:0<9}").parse().map_err(|_| wrong(fraction))?;
+    let nanoseconds: i32 =
+        format!("{digits:0<9}").parse().map_err(|_| wrong("nanoseconds", fraction))?;
     let sign = if text.starts_with('-') { -1 } else { 1 };
     Timestamp::new(seconds, sign * nanoseconds)
         .map(Some)
@@ -56,7 +59,10 @@ mod tests {
         assert_eq!(time.as_nanosecond(), 1_136_073_600_000_000_001);
         assert_eq!(from_query("5.5").unwrap().unwrap().as_millisecond(), 5_500);
         assert_eq!(from_query("").unwrap(), None);
-        assert!(from_query("bad").is_err());
+        assert_eq!(
+            from_query("bad").unwrap_err().to_string(),
+            "invalid timestamp \"bad\": invalid seconds \"bad\": invalid syntax"
+        );
         assert!(from_query("1.x").is_err());
     }
 

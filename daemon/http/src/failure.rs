@@ -11,6 +11,14 @@ pub(crate) enum Failure {
     /// The engine's own words.
     #[error(transparent)]
     Engine(#[from] daemon_engine::Error),
+    /// The engine's words about a kill, which dockerd introduces.
+    #[error("{KILL_PREFIX}{name}: {}", plain_kill(source, name))]
+    Kill {
+        /// Which container.
+        name: String,
+        /// The engine's words.
+        source: daemon_engine::Error,
+    },
     /// The body is not what it should be.
     #[error(transparent)]
     Body(#[from] DecodeError),
@@ -37,6 +45,16 @@ pub(crate) enum Failure {
     Encode(#[from] serde_json::Error),
 }
 
+/// How dockerd introduces what goes wrong with a kill.
+const KILL_PREFIX: &str = "cannot kill container: ";
+
+/// The engine's words without an introduction of their own.
+fn plain_kill(error: &daemon_engine::Error, name: &str) -> String {
+    let text = error.to_string();
+    let plain = text.strip_prefix(KILL_PREFIX).and_then(|rest| rest.strip_prefix(name));
+    plain.and_then(|rest| rest.strip_prefix(": ")).map_or_else(|| text.clone(), str::to_owned)
+}
+
 impl Failure {
     /// A wrong request.
     pub(crate) fn invalid(text: impl Into<String>) -> Self {
@@ -52,7 +70,7 @@ impl Failure {
 impl Classify for Failure {
     fn kind(&self) -> Kind {
         match self {
-            Self::Engine(error) => error.kind(),
+            Self::Engine(error) | Self::Kill { source: error, .. } => error.kind(),
             Self::Body(error) => error.kind(),
             Self::Filter(error) => error.kind(),
             Self::Invalid(_) => Kind::InvalidArgument,

@@ -108,6 +108,44 @@ pub struct HostConfig {
     pub init: Option<bool>,
 }
 
+/// Fields that Docker's structure has by embedding another, whose name its error texts give.
+pub(crate) fn embedding(structure: &str, field: &str) -> Option<&'static str> {
+    const RESOURCES: [&str; 31] = [
+        "CpuShares",
+        "Memory",
+        "NanoCpus",
+        "CgroupParent",
+        "BlkioWeight",
+        "BlkioWeightDevice",
+        "BlkioDeviceReadBps",
+        "BlkioDeviceWriteBps",
+        "BlkioDeviceReadIOps",
+        "BlkioDeviceWriteIOps",
+        "CpuPeriod",
+        "CpuQuota",
+        "CpuRealtimePeriod",
+        "CpuRealtimeRuntime",
+        "CpusetCpus",
+        "CpusetMems",
+        "Devices",
+        "DeviceCgroupRules",
+        "DeviceRequests",
+        "KernelMemory",
+        "KernelMemoryTCP",
+        "MemoryReservation",
+        "MemorySwap",
+        "MemorySwappiness",
+        "OomKillDisable",
+        "PidsLimit",
+        "Ulimits",
+        "CpuCount",
+        "CpuPercent",
+        "IOMaximumIOps",
+        "IOMaximumBandwidth",
+    ];
+    (structure == "HostConfig" && RESOURCES.contains(&field)).then_some("Resources")
+}
+
 /// Bounds on a container's use of the machine, as `POST /containers/{id}/update` changes them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]

@@ -43,6 +43,9 @@ impl Mismatch {
     pub(super) fn inside(mut self, structure: &'static str, field: Option<&str>) -> Self {
         if let Some(field) = field {
             self.path.insert(0, field.to_owned());
+            if let Some(embedded) = crate::container::embedding(structure, field) {
+                self.path.insert(0, embedded.to_owned());
+            }
         }
         self.structure.get_or_insert(structure);
         self

@@ -58,7 +58,8 @@ fn stop_options(request: &Request) -> Result<StopOptions, Failure> {
 
 async fn kill(context: Arc<Context>, request: Request) -> Outcome {
     let signal = request.query.optional("signal").filter(|signal| !signal.is_empty());
-    context.engine.container_kill(&request.name, signal.map(str::to_owned)).await?;
+    let killed = context.engine.container_kill(&request.name, signal.map(str::to_owned)).await;
+    killed.map_err(|source| Failure::Kill { name: request.name, source })?;
     Reply::nothing()
 }
 

@@ -6,7 +6,6 @@ use crate::reply::{Outcome, Reply};
 use crate::request::Request;
 use crate::site::Route;
 use contracts_engine_api::ApiVersion;
-use contracts_engine_api::system::{DiskUsage, Usage};
 use std::sync::Arc;
 
 pub(super) fn routes() -> [Route<Context>; 3] {
@@ -55,27 +54,12 @@ async fn disk_usage(context: Arc<Context>, request: Request) -> Outcome {
     if !wanted("build-cache") {
         (usage.build_cache, usage.build_cache_usage) = (None, None);
     }
+    // The old lists go with it.
     let verbose = request.version.at_least(52) && request.query.switch("verbose");
-    Reply::json(&request, &shape(usage, verbose))
-}
-
-/// The old lists go with `verbose`; without it the new objects carry no items of their own but
-/// the images'.
-fn shape(mut usage: DiskUsage, verbose: bool) -> DiskUsage {
     if verbose {
         usage.layers_size = None;
         (usage.images, usage.containers) = (None, None);
         (usage.volumes, usage.build_cache) = (None, None);
-    } else {
-        drop_items(&mut usage.container_usage);
-        drop_items(&mut usage.volume_usage);
-        drop_items(&mut usage.build_cache_usage);
     }
-    usage
-}
-
-fn drop_items<T>(usage: &mut Option<Usage<T>>) {
-    if let Some(usage) = usage {
-        usage.items = None;
-    }
+    Reply::json(&request, &usage)
 }
