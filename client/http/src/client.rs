@@ -94,6 +94,12 @@ impl Client {
         self.state().version.clone()
     }
 
+    /// The newest API version that this client speaks.
+    #[must_use]
+    pub fn newest(&self) -> ApiVersion {
+        ApiVersion::new(1, NEWEST)
+    }
+
     /// A GET request.
     pub fn get(&self, path: impl AsRef<str>) -> Request<'_> {
         Request::new(self, Method::Get, path.as_ref())

@@ -72,6 +72,12 @@ pub enum Error {
         #[source]
         source: contracts_engine_api::decode::DecodeError,
     },
+    /// No daemon's answer, but what several of them mean together.
+    #[error("{message}")]
+    Missing {
+        /// What is missing.
+        message: String,
+    },
     /// The daemon refused.
     #[error("Error response from daemon: {message}")]
     Answer {
@@ -86,7 +92,7 @@ impl Error {
     /// Whether the daemon says that the thing does not exist.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Answer { status: 404, .. })
+        matches!(self, Self::Answer { status: 404, .. } | Self::Missing { .. })
     }
 
     /// Whether no daemon was reached at all.
@@ -110,6 +116,7 @@ impl Classify for Error {
             | Self::Connect { .. }
             | Self::Broken { .. }
             | Self::Launch(_) => Kind::Unavailable,
+            Self::Missing { .. } => Kind::NotFound,
             Self::TooLong { .. } => Kind::ResourceExhausted,
             Self::Protocol(_) | Self::Json { .. } => Kind::Internal,
             Self::Answer { status, .. } => match status {

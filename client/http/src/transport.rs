@@ -82,6 +82,18 @@ impl Stream {
         }
     }
 
+    /// Ends both directions, for every handle on the socket.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is gone.
+    pub fn close(&self) -> io::Result<()> {
+        match self {
+            Self::Unix(stream) => stream.shutdown(Shutdown::Both),
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Both),
+        }
+    }
+
     /// Whether the peer has sent something, or closed: an idle connection with news is dead.
     pub(crate) fn has_news(&self) -> bool {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -1,0 +1,78 @@
+//! How a command ends when it does not simply succeed.
+
+use base_errors::Chain;
+use client_http::Error;
+
+/// The end of a command that did not simply succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Help was asked for; it goes to standard output, and that is no failure.
+    #[error("{0}")]
+    Help(String),
+    /// Everything has been said: only the exit code is left.
+    #[error("exit code {0}")]
+    Code(i32),
+    /// Something to say on standard error.
+    #[error("{text}")]
+    Message {
+        /// The exit code.
+        code: i32,
+        /// What to say.
+        text: String,
+    },
+    /// A request failed.
+    #[error(transparent)]
+    Request(#[from] Error),
+    /// Output could not be written, or input not be read.
+    #[error(transparent)]
+    Stdio(#[from] std::io::Error),
+}
+
+impl Failure {
+    /// A failure with something to say.
+    #[must_use]
+    pub fn message(code: i32, text: impl Into<String>) -> Self {
+        Self::Message { code, text: text.into() }
+    }
+
+    /// A failure with something to say, and the exit code 1.
+    #[must_use]
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::message(1, text)
+    }
+
+    /// The exit code.
+    #[must_use]
+    pub fn code(&self) -> i32 {
+        match self {
+            Self::Help(_) => 0,
+            Self::Code(code) | Self::Message { code, .. } => *code,
+            Self::Request(_) | Self::Stdio(_) => 1,
+        }
+    }
+
+    /// What to say on standard error, with what to do about it where we know.
+    #[must_use]
+    pub fn told(&self) -> Option<String> {
+        match self {
+            Self::Help(_) | Self::Code(_) => None,
+            Self::Request(error) => Some(told(error)),
+            other => Some(Chain(other).to_string()),
+        }
+    }
+}
+
+/// A failed request in words; the first line is Docker's.
+#[must_use]
+pub fn told(error: &Error) -> String {
+    let mut text = Chain(error).to_string();
+    if let Error::Permission { socket, .. } = error {
+        let socket = socket.display();
+        text.push_str(&format!(
+            "\n\nThe socket {socket} is open to root and to the members of its group (see 'ls -l {socket}').\n\
+             Run the command with sudo, or join the group with 'sudo usermod -aG GROUP $USER' and log in again.\n\
+             Whoever may use the socket can become root on this machine."
+        ));
+    }
+    text
+}

@@ -1,0 +1,49 @@
+//! `volume create`.
+
+use crate::arguments::Arguments;
+use crate::command::{Command, Operands};
+use crate::failure::Failure;
+use crate::flag::{Flag, Kind};
+use crate::output;
+use crate::session::Session;
+use contracts_engine_api::volume::{CreateRequest, Volume};
+use std::collections::BTreeMap;
+
+static FLAGS: &[Flag] = &[
+    Flag::new("driver", Kind::Text, "Volume driver").short('d').default("local"),
+    Flag::new("label", Kind::List, "Set a label"),
+    Flag::new("name", Kind::Text, "Volume name").hidden(),
+    Flag::new("opt", Kind::Map, "Options of the driver").short('o').default("map[]"),
+];
+
+/// `volume create`.
+pub(super) static COMMAND: Command =
+    Command::new("create", "[OPTIONS] [VOLUME]", "Create a volume", run)
+        .flags(&[FLAGS])
+        .operands(Operands::AtMost(1));
+
+fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
+    let name = match (arguments.text("name"), arguments.operand()) {
+        (flag, "") => flag,
+        ("", operand) => operand,
+        _ => {
+            let text = "conflicting options: cannot specify a volume-name through both --name and as a positional arg";
+            return Err(Failure::text(text));
+        }
+    };
+    let pairs = |name: &'static str| -> BTreeMap<String, String> {
+        let split = |text: &str| {
+            let (key, value) = text.split_once('=').unwrap_or((text, ""));
+            (key.to_owned(), value.to_owned())
+        };
+        arguments.list(name).map(split).collect()
+    };
+    let request = CreateRequest {
+        driver: arguments.text("driver").to_owned(),
+        driver_opts: Some(pairs("opt")),
+        labels: Some(pairs("label")),
+        name: name.to_owned(),
+    };
+    let volume: Volume = session.client.post("/volumes/create").json(&request).fetch()?;
+    output::line(volume.name)
+}

@@ -1,0 +1,124 @@
+//! Which daemon to speak to: Docker's rules, with our own default.
+
+use crate::context::{self, unresolved};
+use crate::launch::{self, Auto};
+use base_telemetry::{TRACEPARENT, TRACEPARENT_VARIABLE, TraceContext};
+use client_commands::arguments::Arguments;
+use client_commands::config_file::ConfigFile;
+use client_http::{Client, Endpoint, Launcher, TlsFiles, parse_host};
+use contracts_engine_api::ApiVersion;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What the choice depends on.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) global: &'a Arguments,
+    pub(crate) environment: &'a BTreeMap<String, String>,
+    pub(crate) config: &'a ConfigFile,
+    pub(crate) config_directory: &'a Path,
+}
+
+/// The choice.
+pub(crate) struct Connection {
+    pub(crate) client: Client,
+    pub(crate) context: String,
+}
+
+impl Surroundings<'_> {
+    fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.get(name).map(String::as_str).filter(|text| !text.is_empty())
+    }
+}
+
+/// Chooses by `--context` or `-H`, `DOCKER_HOST`, `DOCKER_CONTEXT`, the configuration's context,
+/// and last our own socket, the only one behind which a daemon is started.
+pub(crate) fn resolve(around: &Surroundings<'_>) -> Result<Connection, String> {
+    let hosts: Vec<&str> = around.global.list("host").collect();
+    let flag_context = around.global.text_if_given("context");
+    if !hosts.is_empty() && flag_context.is_some() {
+        return Err("conflicting options: cannot specify both --host and --context".to_owned());
+    }
+    if hosts.len() > 1 {
+        return Err(unresolved("Specify only one -H"));
+    }
+    let context = match (flag_context, hosts.first(), around.variable("DOCKER_HOST")) {
+        (Some(name), ..) => name,
+        (None, None, None) => around
+            .variable("DOCKER_CONTEXT")
+            .or(Some(around.config.current_context.as_str()).filter(|name| !name.is_empty()))
+            .unwrap_or(context::DEFAULT),
+        _ => context::DEFAULT,
+    };
+    let mut launcher: Option<Box<dyn Launcher>> = None;
+    let endpoint = if context == context::DEFAULT {
+        match hosts.first().copied().or(around.variable("DOCKER_HOST")) {
+            Some(host) => parse_host(host, tls(around)?).map_err(|error| match error {
+                client_http::InvalidHost::Unavailable => format!("Failed to initialize: {error}"),
+                error => unresolved(error),
+            })?,
+            None => {
+                let socket = launch::SOCKET;
+                launcher = Auto::new().map(|auto| Box::new(auto) as Box<dyn Launcher>);
+                Endpoint {
+                    place: client_http::Place::Unix(PathBuf::from(socket)),
+                    host: format!("unix://{socket}"),
+                }
+            }
+        }
+    } else {
+        context::endpoint(around.config_directory, context)?
+    };
+    let fixed = around
+        .variable("DOCKER_API_VERSION")
+        .map(|text| text.trim_start_matches('v').parse::<ApiVersion>())
+        .transpose()
+        .map_err(|_| "Failed to initialize: DOCKER_API_VERSION is no API version".to_owned())?;
+    let client = Client::new(endpoint, fixed, headers(around), launcher);
+    Ok(Connection { client, context: context.to_owned() })
+}
+
+/// Headers of every request: who we are, whose work this is part of, and what the user wants.
+fn headers(around: &Surroundings<'_>) -> Vec<(String, String)> {
+    let trace = around
+        .variable(TRACEPARENT_VARIABLE)
+        .and_then(|text| text.parse::<TraceContext>().ok())
+        .unwrap_or_default();
+    let agent = format!("Gantry-Client/{} ({})", env!("CARGO_PKG_VERSION"), std::env::consts::OS);
+    let mut headers =
+        vec![("User-Agent".to_owned(), agent), (TRACEPARENT.to_owned(), trace.to_string())];
+    let own = around.config.http_headers.iter();
+    headers.extend(own.map(|(name, value)| (name.clone(), value.clone())));
+    headers
+}
+
+/// TLS as flags and `DOCKER_TLS…` say. The files must be there: a missing one is no reason to
+/// talk unprotected.
+fn tls(around: &Surroundings<'_>) -> Result<Option<TlsFiles>, String> {
+    let global = around.global;
+    let verify = global.on("tlsverify")
+        || (!global.given("tlsverify") && around.variable("DOCKER_TLS_VERIFY").is_some());
+    if !(verify || global.on("tls") || around.variable("DOCKER_TLS").is_some()) {
+        return Ok(None);
+    }
+    let directory = around
+        .variable("DOCKER_CERT_PATH")
+        .map_or_else(|| around.config_directory.to_owned(), PathBuf::from);
+    let file = |flag: &'static str, name: &str| {
+        global.text_if_given(flag).map_or_else(|| directory.join(name), PathBuf::from)
+    };
+    let ca = file("tlscacert", "ca.pem");
+    if !ca.exists() {
+        let why = format!("open {}: no such file or directory", ca.display());
+        return Err(unresolved(why));
+    }
+    let certificate = file("tlscert", "cert.pem");
+    let key = file("tlskey", "key.pem");
+    let client_identity = certificate.exists() && key.exists();
+    Ok(Some(TlsFiles {
+        ca: Some(ca),
+        certificate: client_identity.then_some(certificate),
+        key: client_identity.then_some(key),
+        verify,
+        server_name: None,
+    }))
+}
