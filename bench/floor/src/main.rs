@@ -20,7 +20,11 @@ use kernel_sys::{NamespaceFlags, unshare};
 use network::Bridge;
 use rustix::mount::{MountPropagationFlags, mount_change};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use steps::Steps;
+
+/// Before each run: what the last one left is torn down behind its back.
+const REST: Duration = Duration::from_millis(50);
 
 struct Options {
     runs: usize,
@@ -56,6 +60,7 @@ fn measure(options: &Options, scratch: &Path) -> Result<Steps> {
     cgroups::create_parent()?;
     let mut steps = Steps::default();
     for run in 0..options.runs {
+        std::thread::sleep(REST);
         Container { lower: &lower, scratch, run, bridge: &bridge }.run(&mut steps)?;
     }
     Ok(steps)

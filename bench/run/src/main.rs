@@ -1,0 +1,42 @@
+//! Measures Gantry against Debian's docker.io, podman, runc and crun, and against the floor.
+//!
+//! All contenders take turns, in ever other order, so that whatever else the machine does meets
+//! each of them alike; there is one image for all. `cargo xtask bench --help` lists the options.
+
+#![forbid(unsafe_code)]
+
+mod contender;
+mod memory;
+mod options;
+mod peers;
+mod report;
+mod runtimes;
+mod samples;
+mod teardown;
+mod whole;
+
+use anyhow::Result;
+use options::{Options, Section};
+use report::Report;
+
+fn main() -> Result<()> {
+    let Some(options) = Options::parse(std::env::args().skip(1))? else {
+        print!("{}", options::HELP);
+        return Ok(());
+    };
+    peers::install()?;
+    let mut report = Report::new();
+    for section in &options.sections {
+        match section {
+            Section::Whole => whole::measure(&options, &mut report)?,
+            Section::Runtimes => runtimes::measure(&options, &mut report)?,
+            Section::Sequence => teardown::measure(&options, &mut report)?,
+            Section::Memory => memory::measure(&mut report)?,
+        }
+    }
+    print!("{}", report.to_markdown());
+    if options.write {
+        report.write()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! The command line.
+
+use anyhow::{Context, Result, bail};
+
+pub(crate) const HELP: &str = "\
+Usage: cargo xtask bench [OPTIONS]
+
+Options:
+  --runs N          Runs of each contender (default 30)
+  --sequence N      Runs one after the other with an empty pool (default 100)
+  --only SECTIONS   Of whole,runtimes,sequence,memory, the ones to measure
+  --write           Put the results between the markers in LIMITS.md
+  --help            This text
+";
+
+/// A part of the benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Section {
+    /// `run --rm IMAGE true`, the whole command.
+    Whole,
+    /// `run` of a bundle by a runtime alone.
+    Runtimes,
+    /// Many runs with an empty pool, and what is torn down after them.
+    Sequence,
+    /// Memory with ten containers.
+    Memory,
+}
+
+const SECTIONS: [(&str, Section); 4] = [
+    ("whole", Section::Whole),
+    ("runtimes", Section::Runtimes),
+    ("sequence", Section::Sequence),
+    ("memory", Section::Memory),
+];
+
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) runs: usize,
+    pub(crate) sequence: usize,
+    pub(crate) sections: Vec<Section>,
+    pub(crate) write: bool,
+}
+
+impl Options {
+    /// `None` asks for the help text.
+    pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>> {
+        let mut options = Self {
+            runs: 30,
+            sequence: 100,
+            sections: SECTIONS.iter().map(|(_, section)| *section).collect(),
+            write: false,
+        };
+        while let Some(argument) = arguments.next() {
+            let mut value =
+                || arguments.next().with_context(|| format!("{argument} wants a value"));
+            match argument.as_str() {
+                "--runs" => options.runs = number(&value()?)?,
+                "--sequence" => options.sequence = number(&value()?)?,
+                "--only" => options.sections = sections(&value()?)?,
+                "--write" => options.write = true,
+                "--help" | "-h" => return Ok(None),
+                other => bail!("no option {other:?}; --help lists them"),
+            }
+        }
+        Ok(Some(options))
+    }
+}
+
+fn number(text: &str) -> Result<usize> {
+    let number = text.parse().with_context(|| format!("{text:?} is no number"))?;
+    if number == 0 {
+        bail!("nothing can be measured in no run");
+    }
+    Ok(number)
+}
+
+fn sections(text: &str) -> Result<Vec<Section>> {
+    let find = |name: &str| {
+        let found = SECTIONS.iter().find(|(known, _)| *known == name);
+        found.map(|(_, section)| *section).with_context(|| format!("no section {name:?}"))
+    };
+    text.split(',').map(find).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Option<Options>> {
+        Options::parse(text.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn sections_can_be_chosen_and_wrong_words_are_refused() {
+        let options = parse("--runs 5 --only memory,whole").unwrap().unwrap();
+        assert_eq!(options.sections, [Section::Memory, Section::Whole]);
+        assert_eq!(options.runs, 5);
+        assert!(parse("--help").unwrap().is_none());
+        for wrong in ["--runs", "--runs 0", "--only speed", "--fast"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

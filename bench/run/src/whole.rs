@@ -1,0 +1,50 @@
+//! `run --rm IMAGE true`, from the start of the client's process to its end.
+
+use crate::contender::{Contender, Place, take_turns};
+use crate::options::Options;
+use crate::peers::{self, IMAGE, Podman};
+use crate::report::{Report, Row};
+use anyhow::Result;
+use tests_harness::docker_clients;
+
+pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
+    let dockerd = peers::dockerd();
+    let gantryd = peers::gantryd(&[]);
+    let podman = Podman::new()?;
+    let docker = &docker_clients()[0];
+    let image = peers::image_of(&gantryd);
+    let contenders = [
+        Contender {
+            name: "docker.io",
+            command: Box::new(|_| {
+                let mut command = std::process::Command::new(docker);
+                command.arg("-H").arg(dockerd.docker_host()).args(["run", "--rm", IMAGE, "true"]);
+                command
+            }),
+            place: Place::default(),
+        },
+        Contender {
+            name: "gantry",
+            command: Box::new(|_| gantryd.gantry_command(&["run", "--rm", &image, "true"])),
+            place: Place::default(),
+        },
+        Contender {
+            name: "docker client on gantryd",
+            command: Box::new(|_| gantryd.client_command(docker, &["run", "--rm", &image, "true"])),
+            place: Place::default(),
+        },
+        Contender {
+            name: "podman",
+            command: Box::new(|_| podman.command(&["run", "--rm", IMAGE, "true"])),
+            // Its bridge and rules belong where they disturb nobody.
+            place: Place {
+                network: Some(peers::network_of(dockerd.pid())?),
+                without_unified: true,
+            },
+        },
+    ];
+    let samples = take_turns(&contenders, options.runs)?;
+    let rows = contenders.iter().zip(samples).map(|(c, samples)| Row { name: c.name, samples });
+    report.times("`run --rm IMAGE true`, whole process", "docker.io", rows.collect());
+    Ok(())
+}
