@@ -10,7 +10,7 @@
 //! - [`setns`], [`unshare`], [`namespace_of`]: namespaces.
 //! - [`mount`]: the calls that make and change mounts by descriptor.
 //! - [`message`]: datagrams with descriptors between parent and child.
-//! - [`seccomp`], [`keyring`], [`scheduling`], [`bpf`], [`signals`]: one facility each.
+//! - [`seccomp`], [`network`], [`keyring`], [`scheduling`], [`bpf`], [`signals`]: one facility each.
 
 #![expect(unsafe_code, reason = "this crate is where unsafe code lives")]
 
@@ -22,6 +22,7 @@ pub mod keyring;
 pub mod message;
 pub mod mount;
 mod namespaces;
+pub mod network;
 pub mod scheduling;
 pub mod seccomp;
 pub mod signals;

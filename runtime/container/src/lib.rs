@@ -16,14 +16,28 @@
 
 #![forbid(unsafe_code)]
 
+mod confinement;
+mod console;
+mod create;
 mod error;
+mod exec;
+mod handshake;
+mod hooks;
+mod init;
+mod lifecycle;
+mod namespaces;
+mod program;
 mod request;
+mod seal;
+mod start;
+mod store;
 
 pub use contracts_runtime_api::{State, Stats, Status};
 pub use error::Error;
 pub use request::{
     CreateOptions, CreateRequest, Created, ExecOptions, ExecRequest, Executed, RootfsMount, Stdio,
 };
+pub use seal::{is_sealed, seal};
 
 use base_oci::runtime::Resources;
 use std::path::Path;
@@ -33,8 +47,7 @@ use std::path::Path;
 /// # Errors
 /// The first step that failed; everything done before is undone.
 pub fn create(request: CreateRequest<'_>) -> Result<Created, Error> {
-    drop(request);
-    Err(Error::Unimplemented("create"))
+    create::create(request)
 }
 
 /// Lets a created container's init go on to the program.
@@ -42,8 +55,7 @@ pub fn create(request: CreateRequest<'_>) -> Result<Created, Error> {
 /// # Errors
 /// There is no such container, or it is not in the state `created`.
 pub fn start(root: &Path, id: &str) -> Result<(), Error> {
-    let _ = (root, id);
-    Err(Error::Unimplemented("start"))
+    start::start(root, id)
 }
 
 /// Runs a further process in a container.
@@ -51,8 +63,7 @@ pub fn start(root: &Path, id: &str) -> Result<(), Error> {
 /// # Errors
 /// The container is not running, or the process cannot be started.
 pub fn exec(request: ExecRequest<'_>) -> Result<Executed, Error> {
-    drop(request);
-    Err(Error::Unimplemented("exec"))
+    exec::exec(request)
 }
 
 /// Sends a signal to a container's init, or with `all` to each of its processes.
@@ -60,8 +71,7 @@ pub fn exec(request: ExecRequest<'_>) -> Result<Executed, Error> {
 /// # Errors
 /// There is no such container, or it has ended.
 pub fn kill(root: &Path, id: &str, signal: i32, all: bool) -> Result<(), Error> {
-    let _ = (root, id, signal, all);
-    Err(Error::Unimplemented("kill"))
+    lifecycle::kill(root, id, signal, all)
 }
 
 /// Removes what `create` made; with `force` kills the container first.
@@ -69,8 +79,7 @@ pub fn kill(root: &Path, id: &str, signal: i32, all: bool) -> Result<(), Error> 
 /// # Errors
 /// The container still runs, or a resource cannot be removed.
 pub fn delete(root: &Path, id: &str, force: bool) -> Result<(), Error> {
-    let _ = (root, id, force);
-    Err(Error::Unimplemented("delete"))
+    lifecycle::delete(root, id, force)
 }
 
 /// What a container is doing.
@@ -78,8 +87,7 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<(), Error> {
 /// # Errors
 /// There is no such container.
 pub fn state(root: &Path, id: &str) -> Result<State, Error> {
-    let _ = (root, id);
-    Err(Error::Unimplemented("state"))
+    lifecycle::state(root, id)
 }
 
 /// The processes of a container, as the host numbers them.
@@ -87,8 +95,7 @@ pub fn state(root: &Path, id: &str) -> Result<State, Error> {
 /// # Errors
 /// There is no such container.
 pub fn processes(root: &Path, id: &str) -> Result<Vec<i32>, Error> {
-    let _ = (root, id);
-    Err(Error::Unimplemented("processes"))
+    lifecycle::processes(root, id)
 }
 
 /// Freezes a container.
@@ -96,8 +103,7 @@ pub fn processes(root: &Path, id: &str) -> Result<Vec<i32>, Error> {
 /// # Errors
 /// It is not running, or the kernel has no freezer for it.
 pub fn pause(root: &Path, id: &str) -> Result<(), Error> {
-    let _ = (root, id);
-    Err(Error::Unimplemented("pause"))
+    lifecycle::pause(root, id)
 }
 
 /// Thaws a container.
@@ -105,8 +111,7 @@ pub fn pause(root: &Path, id: &str) -> Result<(), Error> {
 /// # Errors
 /// It is not paused.
 pub fn resume(root: &Path, id: &str) -> Result<(), Error> {
-    let _ = (root, id);
-    Err(Error::Unimplemented("resume"))
+    lifecycle::resume(root, id)
 }
 
 /// Changes a container's limits; those left out stay.
@@ -114,8 +119,7 @@ pub fn resume(root: &Path, id: &str) -> Result<(), Error> {
 /// # Errors
 /// It has ended, or the kernel refuses a limit.
 pub fn update(root: &Path, id: &str, resources: &Resources) -> Result<(), Error> {
-    let _ = (root, id, resources);
-    Err(Error::Unimplemented("update"))
+    lifecycle::update(root, id, resources)
 }
 
 /// What a container uses.
@@ -123,6 +127,5 @@ pub fn update(root: &Path, id: &str, resources: &Resources) -> Result<(), Error>
 /// # Errors
 /// It has ended.
 pub fn stats(root: &Path, id: &str) -> Result<Stats, Error> {
-    let _ = (root, id);
-    Err(Error::Unimplemented("stats"))
+    lifecycle::stats(root, id)
 }

@@ -1,6 +1,6 @@
 //! What the callers of [`create`](crate::create) and [`exec`](crate::exec) say and get.
 
-use base_oci::runtime::{Process, Spec};
+use base_oci::runtime::{ConsoleSize, Process, Spec};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -122,4 +122,10 @@ pub struct Executed {
     pub pidfd: OwnedFd,
     /// The terminal's master, for [`Stdio::Terminal`] without a console socket.
     pub console: Option<OwnedFd>,
+}
+
+/// A terminal's rows and columns as the kernel counts them.
+pub(crate) fn window(size: &ConsoleSize) -> (u16, u16) {
+    let cells = |number: u64| u16::try_from(number).unwrap_or(u16::MAX);
+    (cells(size.height), cells(size.width))
 }

@@ -183,6 +183,17 @@ impl Tree<'_> {
         Ok((master, slave))
     }
 
+    /// Makes a folder inside, with its parents; one that is there is left as it is.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn create_directory(&self, wanted: &Path) -> Result<(), Error> {
+        self.root
+            .create_directory(wanted)
+            .map(drop)
+            .map_err(path(|| format!("make {}", wanted.display())))
+    }
+
     /// Hides what must not be read and protects what must not be written.
     ///
     /// # Errors

@@ -1,0 +1,192 @@
+//! From the runtime's process to the container's: identity, limits, filter, program.
+//!
+//! [`Confinement::new`] reads the configuration in the parent. In the child,
+//! [`Confinement::settle`] does everything that may fail for the user's reasons, before the
+//! container counts as created; [`Confinement::run`] does the last steps and executes the program.
+
+use crate::error::{Error, reason, refused};
+use crate::program;
+use base_oci::runtime::{MemoryPolicy, Personality, Process, Seccomp, User};
+use kernel_paths::Procfs;
+use runtime_confine::seccomp::Filter;
+use runtime_confine::{capabilities, identity, labels, rlimits, scheduling, seccomp};
+use rustix::fs::{Mode, fchown, fstat};
+use rustix::io::Errno;
+use std::ffi::CString;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+/// Everything about one process but its namespaces and files.
+#[derive(Debug)]
+pub(crate) struct Confinement {
+    args: Vec<String>,
+    env: Vec<String>,
+    cwd: String,
+    user: User,
+    capabilities: capabilities::Sets,
+    limits: rlimits::Limits,
+    scheduling: scheduling::Scheduling,
+    filter: Option<Filter>,
+    no_new_privileges: bool,
+    oom_score_adj: Option<i32>,
+    label: Option<String>,
+    preserve_fds: u32,
+}
+
+/// What is executed in the end.
+#[derive(Debug)]
+pub(crate) struct Program {
+    path: CString,
+    args: Vec<CString>,
+    env: Vec<CString>,
+}
+
+impl Confinement {
+    /// Reads the configuration of a container's init.
+    pub(crate) fn new(
+        process: &Process,
+        profile: Option<&Seccomp>,
+        memory: Option<&MemoryPolicy>,
+        personality: Option<&Personality>,
+        preserve_fds: u32,
+    ) -> Result<Self, Error> {
+        let filter = profile.map(seccomp::compile).transpose()?;
+        Self::with_filter(process, filter, memory, personality, preserve_fds)
+    }
+
+    /// Reads the configuration of a process that gets a filter compiled earlier.
+    pub(crate) fn with_filter(
+        process: &Process,
+        filter: Option<Filter>,
+        memory: Option<&MemoryPolicy>,
+        personality: Option<&Personality>,
+        preserve_fds: u32,
+    ) -> Result<Self, Error> {
+        if process.args.is_empty() {
+            return Err(Error::Configuration("args must not be empty".to_owned()));
+        }
+        let cwd = if process.cwd.is_empty() { "/" } else { process.cwd.as_str() };
+        if !cwd.starts_with('/') {
+            return Err(Error::Configuration("cwd must be an absolute path".to_owned()));
+        }
+        Ok(Self {
+            args: process.args.clone(),
+            env: process.env.clone(),
+            cwd: cwd.to_owned(),
+            user: process.user.clone(),
+            capabilities: process
+                .capabilities
+                .as_ref()
+                .map(capabilities::Sets::parse)
+                .unwrap_or_default(),
+            limits: rlimits::Limits::parse(&process.rlimits)?,
+            scheduling: scheduling::Scheduling::parse(
+                process.scheduler.as_ref(),
+                process.io_priority.as_ref(),
+                memory,
+                personality,
+            )?,
+            filter,
+            no_new_privileges: process.no_new_privileges,
+            oom_score_adj: process.oom_score_adj,
+            label: labels::exec_label(&process.apparmor_profile, &process.selinux_label),
+            preserve_fds,
+        })
+    }
+
+    /// The filter, to be kept for `exec`.
+    pub(crate) fn filter(&self) -> Option<&Filter> {
+        self.filter.as_ref()
+    }
+
+    /// The working directory.
+    pub(crate) fn cwd(&self) -> &str {
+        &self.cwd
+    }
+
+    /// How many descriptors the program inherits.
+    pub(crate) fn inherited(&self) -> u32 {
+        3 + self.preserve_fds
+    }
+
+    /// Becomes the container's user, under its limits, in its working directory, and finds the
+    /// program. The process is in the container's namespaces and root.
+    pub(crate) fn settle(&self, procfs: &Procfs) -> Result<Program, Error> {
+        if let Some(score) = self.oom_score_adj {
+            procfs.write(Path::new("self/oom_score_adj"), score.to_string().as_bytes())?;
+        }
+        self.scheduling.apply()?;
+        self.limits.apply()?;
+        own_stdio(self.user.uid)?;
+        // As root first: a working directory that the user may not enter is allowed, as in runc.
+        let first = program::enter_folder(&self.cwd);
+        rustix::process::umask(Mode::from_raw_mode(0o022));
+        self.capabilities.apply_bounding()?;
+        identity::apply(&self.user, identity::may_set_groups(procfs))?;
+        self.capabilities.apply_effective_only()?;
+        if first.is_err() {
+            program::enter_folder(&self.cwd)?;
+        }
+        let env = program::with_home(&self.env, self.user.uid);
+        Ok(Program {
+            path: program::find(&self.args[0], &env)?,
+            args: program::c_strings(&self.args)?,
+            env: program::c_strings(&env)?,
+        })
+    }
+
+    /// Does the last steps and executes the program; returns only when a step failed. A program
+    /// that the kernel refuses to execute is the program's own failure, told on its stderr.
+    ///
+    /// Without no-new-privileges a filter needs `CAP_SYS_ADMIN`, so it comes before the
+    /// capabilities are given up; with it, it comes last, so that it need allow nothing but exec.
+    pub(crate) fn run(&self, program: &Program, procfs: &Procfs) -> Error {
+        let steps = || -> Result<(), Error> {
+            if let Some(label) = &self.label {
+                labels::apply(procfs, label)?;
+            }
+            kernel_sys::close_on_exec_from(self.inherited())
+                .map_err(refused("mark descriptors close-on-exec"))?;
+            if self.no_new_privileges {
+                rustix::thread::set_no_new_privs(true).map_err(refused("set no_new_privs"))?;
+                self.capabilities.apply()?;
+                self.filter.as_ref().map_or(Ok(()), Filter::install)?;
+            } else {
+                capabilities::Sets::raise_all()?;
+                self.filter.as_ref().map_or(Ok(()), Filter::install)?;
+                self.capabilities.apply()?;
+            }
+            Ok(())
+        };
+        if let Err(error) = steps() {
+            return error;
+        }
+        kernel_sys::signals::reset();
+        let Err(errno) = kernel_sys::execve(&program.path, &program.args, &program.env);
+        let text = format!("exec {}: {}\n", program.path.to_string_lossy(), reason(errno));
+        let _ = rustix::io::write(rustix::stdio::stderr(), text.as_bytes());
+        kernel_sys::exit_now(255)
+    }
+}
+
+/// Gives stdin, stdout and stderr to the user, so that it can open them again through `/dev`; the
+/// null device stays everybody's.
+fn own_stdio(uid: u32) -> Result<(), Error> {
+    let null = rustix::fs::makedev(1, 3);
+    let stdio = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    for descriptor in stdio {
+        let found = match fstat(descriptor.as_fd()) {
+            Err(Errno::BADF) => continue,
+            result => result.map_err(refused("look at stdio"))?,
+        };
+        if found.st_rdev == null || found.st_uid == uid {
+            continue;
+        }
+        match fchown(descriptor, Some(rustix::fs::Uid::from_raw(uid)), None) {
+            // Of another user namespace, on a read-only file system, or something without owner.
+            Ok(()) | Err(Errno::INVAL | Errno::PERM | Errno::ROFS) => {}
+            Err(errno) => return Err(refused("give stdio to the user")(errno)),
+        }
+    }
+    Ok(())
+}

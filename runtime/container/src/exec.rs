@@ -1,0 +1,220 @@
+//! `exec`: a further process in a container.
+
+use crate::confinement::Confinement;
+use crate::console;
+use crate::create::write_pid_file;
+use crate::error::{Error, refused};
+use crate::handshake::{self, ChildEnd, Progress, Report};
+use crate::init::{become_unreachable, install_stdio, join_keyring, take_terminal};
+use crate::namespaces::Return;
+use crate::request::{ExecRequest, Executed, Stdio};
+use crate::store::{Folder, ProcessDefaults, Record, process_stat};
+use base_oci::runtime::{NamespaceKind, Process};
+use contracts_runtime_api::Status;
+use kernel_paths::Procfs;
+use kernel_sys::{Cloned, NamespaceFlags, clone3, setns, signals};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Every type of namespace that exec joins, where the container has one of its own.
+const ALL: [NamespaceFlags; 8] = [
+    NamespaceFlags::USER,
+    NamespaceFlags::MOUNT,
+    NamespaceFlags::PID,
+    NamespaceFlags::NETWORK,
+    NamespaceFlags::IPC,
+    NamespaceFlags::UTS,
+    NamespaceFlags::CGROUP,
+    NamespaceFlags::TIME,
+];
+
+/// Runs a process; returns when it is confined and about to execute its program.
+pub(crate) fn exec(request: ExecRequest<'_>) -> Result<Executed, Error> {
+    let ExecRequest { root, id, process, stdio, options } = request;
+    let (folder, record) = Folder::find(root, id)?;
+    match folder.status(&record) {
+        Status::Stopped => return Err(Error::ExecStopped),
+        Status::Paused if !options.ignore_paused => return Err(Error::ExecPaused),
+        _ => {}
+    }
+    let process = with_defaults(process, &record.process);
+    let filter = folder.read_filter()?;
+    let confinement = Confinement::with_filter(&process, filter, None, None, options.preserve_fds)?;
+    let container = open_init(&record)?;
+    let (parent_end, child_end) = handshake::pair()?;
+    let wants_terminal = matches!(stdio, Stdio::Terminal);
+
+    let mut back = Return::default();
+    let own = NamespaceFlagsOf(record.namespaces);
+    if own.has(NamespaceFlags::PID) {
+        let namespace = pid_namespace(&record, &container)?;
+        back.join(NamespaceKind::Pid, namespace.as_fd())?;
+    }
+    let cloned = clone3(NamespaceFlags::EMPTY, None);
+    let (pid, pidfd) = match cloned {
+        Ok(Cloned::Child) => {
+            drop(parent_end);
+            let join = Joining { id, own, container, process: &process, confinement };
+            join.run(child_end, stdio)
+        }
+        Ok(Cloned::Parent { pid, pidfd }) => (pid, pidfd),
+        Err(errno) => {
+            back.back()?;
+            // ENOMEM: the pid namespace's init is gone (pid_namespaces(7)).
+            return Err(match errno {
+                rustix::io::Errno::NOMEM => Error::ExecStopped,
+                errno => refused("clone the process")(errno),
+            });
+        }
+    };
+    drop((child_end, stdio));
+    let result = back
+        .back()
+        .and_then(|()| record.cgroup().attach(pid).map_err(Error::from))
+        .and_then(|()| {
+            parent_end.tell(Progress::Attached);
+            match parent_end.receive()? {
+                Report::Ready(console) if wants_terminal == console.is_some() => {
+                    let socket = options.console_socket.as_deref();
+                    let console = console::hand_over(console, socket)?;
+                    if let Some(path) = &options.pid_file {
+                        write_pid_file(path, pid)?;
+                    }
+                    Ok(console)
+                }
+                Report::Failed { message, kind } => Err(Error::Exec { message, kind }),
+                Report::Ready(_) | Report::Hooks | Report::Died => Err(Error::Exec {
+                    message: "the process died (out of memory, or killed)".to_owned(),
+                    kind: base_errors::Kind::Internal,
+                }),
+            }
+        });
+    match result {
+        Ok(console) => Ok(Executed { pid, pidfd, console }),
+        Err(error) => {
+            let _ = signals::send(pidfd.as_fd(), 9);
+            let _ = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
+            Err(error)
+        }
+    }
+}
+
+/// Fills in what the process leaves open from the container's own process.
+fn with_defaults(process: &Process, defaults: &ProcessDefaults) -> Process {
+    let mut process = process.clone();
+    let keep = |own: &mut String, default: &String| {
+        if own.is_empty() {
+            own.clone_from(default);
+        }
+    };
+    keep(&mut process.cwd, &defaults.cwd);
+    keep(&mut process.apparmor_profile, &defaults.apparmor_profile);
+    keep(&mut process.selinux_label, &defaults.selinux_label);
+    if process.env.is_empty() {
+        process.env.clone_from(&defaults.env);
+    }
+    if process.capabilities.is_none() {
+        process.capabilities.clone_from(&defaults.capabilities);
+    }
+    process
+}
+
+/// The container's init, made sure of after it was opened.
+fn open_init(record: &Record) -> Result<OwnedFd, Error> {
+    let pid = Pid::from_raw(record.pid).ok_or(Error::ExecStopped)?;
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|_| Error::ExecStopped)?;
+    match process_stat(record.pid) {
+        Some(stat) if stat.start_time == record.start_time => Ok(pidfd),
+        _ => Err(Error::ExecStopped),
+    }
+}
+
+fn pid_namespace(record: &Record, container: &OwnedFd) -> Result<OwnedFd, Error> {
+    use kernel_sys::{PidfdNamespace, namespace_of};
+    if let Ok(namespace) = namespace_of(container.as_fd(), PidfdNamespace::Pid) {
+        return Ok(namespace);
+    }
+    // Before Linux 6.11.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    rustix::fs::open(format!("/proc/{}/ns/pid", record.pid), flags, Mode::empty())
+        .map_err(|_| Error::ExecStopped)
+}
+
+/// A container's own namespaces, as its record keeps them.
+#[derive(Clone, Copy)]
+struct NamespaceFlagsOf(u64);
+
+impl NamespaceFlagsOf {
+    fn has(self, flag: NamespaceFlags) -> bool {
+        self.0 & flag.bits() != 0
+    }
+
+    /// All but the pid namespace, which a process is born into.
+    fn to_join(self) -> NamespaceFlags {
+        ALL.into_iter()
+            .filter(|flag| self.has(*flag) && *flag != NamespaceFlags::PID)
+            .fold(NamespaceFlags::EMPTY, |flags, flag| flags | flag)
+    }
+}
+
+/// What the new process needs.
+struct Joining<'a> {
+    id: &'a str,
+    own: NamespaceFlagsOf,
+    container: OwnedFd,
+    process: &'a Process,
+    confinement: Confinement,
+}
+
+impl Joining<'_> {
+    /// Joins, confines itself and executes the program; never returns.
+    fn run(&self, mut parent: ChildEnd, stdio: Stdio) -> ! {
+        match self.prepare(&mut parent, stdio) {
+            Ok((program, procfs, console)) => {
+                parent.ready(console.as_ref().map(AsFd::as_fd));
+                let error = self.confinement.run(&program, &procfs);
+                let text = format!("{}\n", error.message());
+                let _ = rustix::io::write(rustix::stdio::stderr(), text.as_bytes());
+                kernel_sys::exit_now(255)
+            }
+            Err(error) => {
+                parent.failed(&error);
+                kernel_sys::exit_now(1)
+            }
+        }
+    }
+
+    fn prepare(
+        &self,
+        parent: &mut ChildEnd,
+        stdio: Stdio,
+    ) -> Result<(crate::confinement::Program, Procfs, Option<OwnedFd>), Error> {
+        // Before the container's processes can see this one.
+        become_unreachable()?;
+        let procfs = Procfs::open()?;
+        rustix::process::setsid().map_err(refused("setsid"))?;
+        parent.wait_for(Progress::Attached);
+        let flags = self.own.to_join();
+        if !flags.is_empty() {
+            setns(self.container.as_fd(), flags)
+                .map_err(refused("join the container's namespaces"))?;
+        }
+        if self.own.has(NamespaceFlags::USER) {
+            crate::init::become_mapped_root()?;
+        }
+        join_keyring(self.id)?;
+        let wants_terminal = matches!(stdio, Stdio::Terminal);
+        install_stdio(stdio)?;
+        let console = if wants_terminal {
+            let size = self.process.console_size.as_ref().map(crate::request::window);
+            let (master, slave) = runtime_rootfs::terminal(size)?;
+            take_terminal(&slave)?;
+            Some(master)
+        } else {
+            None
+        };
+        let program = self.confinement.settle(&procfs)?;
+        Ok((program, procfs, console))
+    }
+}

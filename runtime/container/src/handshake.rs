@@ -1,0 +1,203 @@
+//! What a container's first process and its parent say to each other.
+//!
+//! ```text
+//!   parent                                  child
+//!     │ clone3 ───────────────────────────────▶│
+//!     │ user and group maps                    │ (with a user namespace it waits for this)
+//!     │ ── Mapped ────────────────────────────▶│ joins namespaces, mounts
+//!     │ cgroup folders                         │ (a mount that shows cgroups waits for this)
+//!     │ ── CgroupsMade ───────────────────────▶│
+//!     │ limits, attach                         │
+//!     │ ── Attached ──────────────────────────▶│ (nothing of the container's runs before this)
+//!     │◀──────────────────── Hooks, if any ────│ everything is mounted
+//!     │ createRuntime hooks                    │
+//!     │ ── HooksDone ─────────────────────────▶│ pivots, confines itself, finds the program
+//!     │◀──── Ready, with the terminal's master │ waits to be started
+//!     │                  or  Failed(text) ─────│ exits
+//! ```
+//!
+//! The socket is a `SOCK_SEQPACKET` pair: one datagram a message, and when either side dies the
+//! other reads zero bytes. A parent's death before `Ready` ends the child.
+
+use crate::error::{Error, refused};
+use base_errors::Kind;
+use kernel_sys::message;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// How far the parent has come; later ones include the earlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Progress {
+    /// The child exists.
+    Cloned = 0,
+    /// The user namespace's maps are written.
+    Mapped = 1,
+    /// The cgroup's folders exist.
+    CgroupsMade = 2,
+    /// The child is in its cgroup, under its limits.
+    Attached = 3,
+    /// The runtime's hooks have run.
+    HooksDone = 4,
+}
+
+const HOOKS: u8 = b'H';
+const READY: u8 = b'R';
+const FAILED: u8 = b'F';
+/// Longest failure text that is passed on.
+const MAX_MESSAGE: usize = 4096;
+
+/// What the child says.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// Run the hooks now.
+    Hooks,
+    /// It waits to be started; with its terminal's master, if it has one.
+    Ready(Option<OwnedFd>),
+    /// It gave up.
+    Failed {
+        /// Why.
+        message: String,
+        /// Of which kind that is.
+        kind: Kind,
+    },
+    /// It died without a word.
+    Died,
+}
+
+/// The two ends of a conversation.
+pub(crate) fn pair() -> Result<(ParentEnd, ChildEnd), Error> {
+    let (parent, child) =
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .map_err(refused("make a socket pair"))?;
+    Ok((ParentEnd(parent), ChildEnd { socket: child, reached: Progress::Cloned }))
+}
+
+/// The parent's end.
+#[derive(Debug)]
+pub(crate) struct ParentEnd(OwnedFd);
+
+impl ParentEnd {
+    /// Tells the child how far things are. A dead child is noticed at the next [`Self::receive`].
+    pub(crate) fn tell(&self, progress: Progress) {
+        let _ = message::send(&self.0, &[progress as u8], &[]);
+    }
+
+    /// Waits for the child's next word.
+    pub(crate) fn receive(&self) -> Result<Report, Error> {
+        let mut buffer = [0_u8; MAX_MESSAGE + 2];
+        let (length, descriptors) = match message::receive(&self.0, &mut buffer) {
+            Err(rustix::io::Errno::CONNRESET) => (0, Vec::new()),
+            result => result.map_err(refused("hear from the container's first process"))?,
+        };
+        Ok(match buffer[..length] {
+            [HOOKS, ..] => Report::Hooks,
+            [READY, ..] => Report::Ready(descriptors.into_iter().next()),
+            [FAILED, kind, ref text @ ..] => Report::Failed {
+                message: String::from_utf8_lossy(text).into_owned(),
+                kind: Kind::from_grpc_code(i32::from(kind)),
+            },
+            _ => Report::Died,
+        })
+    }
+}
+
+/// The child's end.
+#[derive(Debug)]
+pub(crate) struct ChildEnd {
+    socket: OwnedFd,
+    reached: Progress,
+}
+
+impl ChildEnd {
+    /// Waits until the parent has come this far; ends this process when the parent is gone.
+    pub(crate) fn wait_for(&mut self, progress: Progress) {
+        while self.reached < progress {
+            let mut byte = [0_u8; 1];
+            match message::receive(&self.socket, &mut byte) {
+                Ok((1, _)) => {
+                    self.reached = match byte[0] {
+                        1 => Progress::Mapped,
+                        2 => Progress::CgroupsMade,
+                        3 => Progress::Attached,
+                        4 => Progress::HooksDone,
+                        _ => self.reached,
+                    }
+                }
+                // Nobody is left who could be told anything.
+                _ => kernel_sys::exit_now(1),
+            }
+        }
+    }
+
+    /// Asks for the hooks and waits until they have run.
+    pub(crate) fn hooks(&mut self) {
+        let _ = message::send(&self.socket, &[HOOKS], &[]);
+        self.wait_for(Progress::HooksDone);
+    }
+
+    /// Says that all is ready.
+    pub(crate) fn ready(&self, console: Option<BorrowedFd<'_>>) {
+        let console: Vec<_> = console.into_iter().collect();
+        let _ = message::send(&self.socket, &[READY], &console);
+    }
+
+    /// Says why there will be no container.
+    pub(crate) fn failed(&self, error: &Error) {
+        send_failure(self.socket.as_fd(), error);
+    }
+}
+
+/// Sends a failure: also the form in which a started process reports one to `start`.
+pub(crate) fn send_failure(socket: BorrowedFd<'_>, error: &Error) {
+    use base_errors::Classify as _;
+    let text = error.message();
+    let mut bytes = vec![FAILED, u8::try_from(error.kind().grpc_code()).unwrap_or(13)];
+    bytes.extend(text.as_bytes().iter().take(MAX_MESSAGE));
+    let _ = message::send(socket, &bytes, &[]);
+}
+
+/// Waits on a connection to a process that is being started: nothing once its program runs.
+pub(crate) fn receive_start_result(socket: &OwnedFd) -> Result<(), Error> {
+    match (ParentEnd(socket.try_clone().map_err(|source| Error::State {
+        step: "duplicate descriptor of",
+        path: "start.sock".into(),
+        source,
+    })?))
+    .receive()?
+    {
+        Report::Failed { message, kind } => Err(Error::Init { message, kind }),
+        Report::Hooks | Report::Ready(_) | Report::Died => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_arrives_with_its_kind_and_a_dead_child_is_noticed() {
+        let (parent, child) = pair().unwrap();
+        child.failed(&Error::AlreadyExists);
+        let Report::Failed { message, kind } = parent.receive().unwrap() else {
+            panic!("not a failure");
+        };
+        assert_eq!(
+            (message.as_str(), kind),
+            (Error::AlreadyExists.to_string().as_str(), Kind::AlreadyExists)
+        );
+        drop(child);
+        assert!(matches!(parent.receive().unwrap(), Report::Died));
+    }
+
+    #[test]
+    fn progress_that_was_told_early_is_not_waited_for() {
+        let (parent, mut child) = pair().unwrap();
+        parent.tell(Progress::Mapped);
+        parent.tell(Progress::CgroupsMade);
+        parent.tell(Progress::Attached);
+        child.wait_for(Progress::CgroupsMade);
+        child.wait_for(Progress::Attached);
+        child.wait_for(Progress::Mapped);
+    }
+}

@@ -1,0 +1,184 @@
+//! The operations on a container that exists: state, signals, freezing, limits, removal.
+
+use crate::error::{Error, refused};
+use crate::hooks;
+use crate::store::{Folder, Record};
+use base_oci::runtime::Resources;
+use contracts_runtime_api::{State, Stats, Status};
+use kernel_sys::signals;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const SIGKILL: i32 = 9;
+/// How long a killed container may take to end.
+const END_TIME: Duration = Duration::from_secs(10);
+
+pub(crate) fn state(root: &Path, id: &str) -> Result<State, Error> {
+    let (folder, record) = Folder::find(root, id)?;
+    Ok(folder.state(&record))
+}
+
+pub(crate) fn processes(root: &Path, id: &str) -> Result<Vec<i32>, Error> {
+    let (folder, record) = Folder::find(root, id)?;
+    if folder.status(&record) == Status::Stopped && !record.shares_pids {
+        return Ok(Vec::new());
+    }
+    Ok(record.cgroup().processes()?)
+}
+
+pub(crate) fn kill(root: &Path, id: &str, signal: i32, all: bool) -> Result<(), Error> {
+    let (_, record) = Folder::find(root, id)?;
+    if all {
+        return kill_all(&record, signal);
+    }
+    let init = open(&record)?.ok_or(Error::NotRunning)?;
+    match signals::send(init.as_fd(), signal) {
+        Ok(()) => {}
+        Err(Errno::SRCH) => return Err(Error::NotRunning),
+        Err(errno) => return Err(refused(format!("send signal {signal}"))(errno)),
+    }
+    let cgroup = record.cgroup();
+    if signal == SIGKILL && !record.cgroup_unified && cgroup.is_frozen() {
+        // A process frozen by cgroup v1 does not even die.
+        cgroup.freeze(false)?;
+    }
+    Ok(())
+}
+
+/// Signals every process of the cgroup; a container without a pid namespace leaves some behind.
+fn kill_all(record: &Record, signal: i32) -> Result<(), Error> {
+    let cgroup = record.cgroup();
+    if signal == SIGKILL && cgroup.kill() {
+        return Ok(());
+    }
+    let list = match cgroup.processes() {
+        // A container whose cgroup is gone has no processes.
+        Err(error) if error.errno() == Some(Errno::NOENT) => Vec::new(),
+        result => result?,
+    };
+    for pid in list.into_iter().filter_map(Pid::from_raw) {
+        let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
+        match signals::send(process.as_fd(), signal) {
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(errno) => return Err(refused(format!("send signal {signal}"))(errno)),
+        }
+    }
+    if signal == SIGKILL && cgroup.is_frozen() {
+        cgroup.freeze(false)?;
+    }
+    Ok(())
+}
+
+/// Init, if it is alive and the same.
+fn open(record: &Record) -> Result<Option<OwnedFd>, Error> {
+    let Some(pid) = Pid::from_raw(record.pid) else { return Ok(None) };
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(pidfd) if record.is_alive() => Ok(Some(pidfd)),
+        Ok(_) | Err(Errno::SRCH) => Ok(None),
+        Err(errno) => Err(refused("open the container's init")(errno)),
+    }
+}
+
+pub(crate) fn pause(root: &Path, id: &str) -> Result<(), Error> {
+    let (folder, record) = Folder::find(root, id)?;
+    match folder.status(&record) {
+        Status::Running | Status::Created => Ok(record.cgroup().freeze(true)?),
+        _ => Err(Error::NotRunning),
+    }
+}
+
+pub(crate) fn resume(root: &Path, id: &str) -> Result<(), Error> {
+    let (folder, record) = Folder::find(root, id)?;
+    if folder.status(&record) == Status::Stopped || !record.cgroup().is_frozen() {
+        return Err(Error::NotPaused);
+    }
+    Ok(record.cgroup().freeze(false)?)
+}
+
+pub(crate) fn update(root: &Path, id: &str, resources: &Resources) -> Result<(), Error> {
+    let (folder, record) = Folder::find(root, id)?;
+    if folder.status(&record) == Status::Stopped {
+        return Err(Error::NotRunning);
+    }
+    let cgroup = record.cgroup();
+    cgroup.apply(resources)?;
+    if !resources.devices.is_empty() {
+        cgroup.apply_devices(resources)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn stats(root: &Path, id: &str) -> Result<Stats, Error> {
+    let (folder, record) = Folder::find(root, id)?;
+    if folder.status(&record) == Status::Stopped {
+        return Err(Error::NotRunning);
+    }
+    Ok(record.cgroup().stats()?)
+}
+
+pub(crate) fn delete(root: &Path, id: &str, force: bool) -> Result<(), Error> {
+    let (folder, record) = match Folder::find(root, id) {
+        // Its creation was cut short: whoever made it is gone, and took init with it.
+        Err(Error::DoesNotExist) if force => {
+            return match Folder::find_unfinished(root, id) {
+                Ok(folder) => folder.remove(),
+                Err(Error::DoesNotExist) => Ok(()),
+                Err(error) => Err(error),
+            };
+        }
+        result => result?,
+    };
+    let status = folder.status(&record);
+    match status {
+        Status::Stopped => {}
+        Status::Created => end(&record)?,
+        _ if force => end(&record)?,
+        status => return Err(Error::NotStopped { id: record.id.clone(), status }),
+    }
+    let mut state = folder.state(&record);
+    state.status = Status::Stopped;
+    state.pid = 0;
+    let cgroup = record.cgroup();
+    if record.shares_pids && status == Status::Stopped {
+        kill_all(&record, SIGKILL)?;
+    }
+    cgroup.remove()?;
+    folder.remove()?;
+    // The specification: a failing poststop hook is logged and the deletion goes on.
+    let _ = hooks::run("poststop", &record.poststop, &state);
+    Ok(())
+}
+
+/// Kills init, and what a missing pid namespace would leave behind, and waits for its end.
+fn end(record: &Record) -> Result<(), Error> {
+    let init = open(record)?;
+    if let Some(init) = &init {
+        let _ = signals::send(init.as_fd(), SIGKILL);
+    }
+    let cgroup = record.cgroup();
+    if record.shares_pids {
+        kill_all(record, SIGKILL)?;
+    }
+    if cgroup.is_frozen() {
+        cgroup.freeze(false)?;
+    }
+    let Some(init) = init else { return Ok(()) };
+    let deadline = Instant::now() + END_TIME;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let limit = Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(0),
+            tv_nsec: i64::from(left.subsec_nanos()),
+        };
+        match poll(&mut [PollFd::new(&init, PollFlags::IN)], Some(&limit)) {
+            Ok(0) => return Err(refused("wait for the container's end")(Errno::TIMEDOUT)),
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(refused("wait for the container's end")(errno)),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Keeping the runtime's own program file out of containers' reach.
+//!
+//! A process that joins a container can be looked at from inside, and a container's program can
+//! itself be `/proc/self/exe`: either way a hostile container may get hold of the host's program
+//! file (CVE-2019-5736). It then must not be writable by that way. So a program that joins
+//! containers runs from a read-only mount of its file that exists in no mount namespace.
+
+use crate::error::{Error, refused};
+use kernel_sys::mount::{Change, attribute, mount_setattr};
+use rustix::fs::{CWD, StatVfsMountFlags, statvfs};
+use rustix::mount::{OpenTreeFlags, open_tree};
+use std::ffi::CString;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStringExt;
+
+const OWN: &str = "/proc/self/exe";
+
+/// Whether this process runs from a file that nobody can write to through it.
+#[must_use]
+pub fn is_sealed() -> bool {
+    statvfs(OWN).is_ok_and(|stat| stat.f_flag.contains(StatVfsMountFlags::RDONLY))
+}
+
+/// Executes the same program again from a read-only mount of its file, with the same arguments
+/// and environment; does nothing where it runs from one already.
+///
+/// # Errors
+/// The kernel refuses: without `CAP_SYS_ADMIN`, where the file is not ours to write to either.
+pub fn seal() -> Result<(), Error> {
+    if is_sealed() {
+        return Ok(());
+    }
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let file = open_tree(CWD, OWN, flags).map_err(refused("mount own program"))?;
+    let change = Change { set: attribute::RDONLY, ..Change::default() };
+    mount_setattr(file.as_fd(), c"", false, change, None)
+        .map_err(refused("make own program read-only"))?;
+    let args = strings(std::env::args_os().map(OsStringExt::into_vec));
+    let env = strings(std::env::vars_os().map(|(name, value)| {
+        let mut variable = name.into_vec();
+        variable.push(b'=');
+        variable.extend(value.into_vec());
+        variable
+    }));
+    let Err(errno) = kernel_sys::execute_descriptor(file.as_fd(), &args, &env);
+    Err(refused("execute own program again")(errno))
+}
+
+/// What the kernel handed over once can be handed back: it has no NUL inside.
+fn strings(from: impl Iterator<Item = Vec<u8>>) -> Vec<CString> {
+    from.filter_map(|bytes| CString::new(bytes).ok()).collect()
+}

@@ -1,0 +1,347 @@
+//! A container's state on disk.
+//!
+//! ```text
+//! <root>/<id>/state.json    Record, replaced whole
+//!             start.sock    init listens here while it waits to be started
+//!             seccomp.bpf   the compiled filter, for exec
+//! ```
+//!
+//! The record says who init is; what it is doing is asked of the kernel, so that the answer is
+//! true whoever died in between. A process counts as init only if it started when init did: pids
+//! are used again.
+
+use crate::error::Error;
+use base_files::Durability;
+use base_oci::runtime::{Capabilities, Hook, Process};
+use contracts_runtime_api::{State, Status};
+use runtime_cgroups::{Cgroup, Hierarchy};
+use runtime_confine::seccomp::Filter;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// The version of [`Record`] that this program writes.
+const VERSION: u32 = 1;
+/// No state file is longer.
+const MAX_RECORD: u64 = 16 << 20;
+
+/// What is remembered of a container.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Record {
+    pub(crate) version: u32,
+    pub(crate) id: String,
+    pub(crate) oci_version: String,
+    pub(crate) pid: i32,
+    /// In clock ticks since boot (`proc_pid_stat(5)`, field 22).
+    pub(crate) start_time: u64,
+    pub(crate) bundle: PathBuf,
+    pub(crate) rootfs: PathBuf,
+    pub(crate) created: String,
+    pub(crate) annotations: BTreeMap<String, String>,
+    /// Namespaces that are not the host's (`CLONE_NEW…` bits).
+    pub(crate) namespaces: u64,
+    /// Whether it shares a pid namespace, so that its processes outlive init.
+    pub(crate) shares_pids: bool,
+    pub(crate) cgroup_unified: bool,
+    pub(crate) cgroups: Vec<CgroupRecord>,
+    /// What `exec` takes over where it is told nothing else.
+    pub(crate) process: ProcessDefaults,
+    pub(crate) poststart: Vec<Hook>,
+    pub(crate) poststop: Vec<Hook>,
+}
+
+/// A cgroup folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CgroupRecord {
+    name: String,
+    controllers: String,
+    path: PathBuf,
+}
+
+/// What `exec` takes over from init.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct ProcessDefaults {
+    pub(crate) cwd: String,
+    pub(crate) env: Vec<String>,
+    pub(crate) capabilities: Option<Capabilities>,
+    pub(crate) no_new_privileges: bool,
+    pub(crate) apparmor_profile: String,
+    pub(crate) selinux_label: String,
+}
+
+impl ProcessDefaults {
+    pub(crate) fn of(process: &Process) -> Self {
+        Self {
+            cwd: process.cwd.clone(),
+            env: process.env.clone(),
+            capabilities: process.capabilities.clone(),
+            no_new_privileges: process.no_new_privileges,
+            apparmor_profile: process.apparmor_profile.clone(),
+            selinux_label: process.selinux_label.clone(),
+        }
+    }
+}
+
+impl Record {
+    /// Takes over where the cgroup is.
+    pub(crate) fn set_cgroup(&mut self, record: runtime_cgroups::Record) {
+        self.cgroup_unified = record.unified;
+        self.cgroups = record
+            .hierarchies
+            .into_iter()
+            .map(|Hierarchy { name, controllers, path }| CgroupRecord { name, controllers, path })
+            .collect();
+    }
+
+    /// The container's cgroup.
+    pub(crate) fn cgroup(&self) -> Box<dyn Cgroup> {
+        let hierarchies = self
+            .cgroups
+            .iter()
+            .map(|CgroupRecord { name, controllers, path }| Hierarchy {
+                name: name.clone(),
+                controllers: controllers.clone(),
+                path: path.clone(),
+            })
+            .collect();
+        runtime_cgroups::reopen(runtime_cgroups::Record {
+            unified: self.cgroup_unified,
+            hierarchies,
+        })
+    }
+
+    /// Whether init is alive: a process of that number that started when init did, and is no
+    /// zombie.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.pid > 0
+            && process_stat(self.pid).is_some_and(|stat| {
+                stat.start_time == self.start_time && !matches!(stat.state, b'Z' | b'X')
+            })
+    }
+}
+
+/// The folder of one container.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder {
+    id: String,
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Takes the id, for the first time.
+    pub(crate) fn create(root: &Path, id: &str) -> Result<Self, Error> {
+        let folder = Self::named(root, id)?;
+        let make = |path: &Path| std::fs::DirBuilder::new().mode(0o711).create(path);
+        let made = match make(&folder.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut builder = std::fs::DirBuilder::new();
+                builder.mode(0o700).recursive(true).create(root).and_then(|()| make(&folder.path))
+            }
+            result => result,
+        };
+        match made {
+            Ok(()) => Ok(folder),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Error::AlreadyExists),
+            Err(source) => Err(Error::State { step: "make", path: folder.path, source }),
+        }
+    }
+
+    /// Finds a container.
+    pub(crate) fn find(root: &Path, id: &str) -> Result<(Self, Record), Error> {
+        let folder = Self::named(root, id)?;
+        let record = folder.read()?;
+        Ok((folder, record))
+    }
+
+    /// Finds a container whose creation may have been cut short.
+    pub(crate) fn find_unfinished(root: &Path, id: &str) -> Result<Self, Error> {
+        let folder = Self::named(root, id)?;
+        if folder.path.is_dir() { Ok(folder) } else { Err(Error::DoesNotExist) }
+    }
+
+    fn named(root: &Path, id: &str) -> Result<Self, Error> {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'+' | b'-' | b'.');
+        if id.is_empty() || id.len() > 1024 || matches!(id, "." | "..") || !id.bytes().all(allowed)
+        {
+            return Err(Error::InvalidId(id.to_owned()));
+        }
+        Ok(Self { id: id.to_owned(), path: root.join(id) })
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where init listens while it waits to be started.
+    pub(crate) fn start_socket(&self) -> PathBuf {
+        self.path.join("start.sock")
+    }
+
+    fn read(&self) -> Result<Record, Error> {
+        let path = self.path.join("state.json");
+        let read = std::fs::metadata(&path).and_then(|metadata| {
+            if metadata.len() > MAX_RECORD {
+                return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+            }
+            std::fs::read(&path)
+        });
+        let bytes = match read {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::DoesNotExist);
+            }
+            result => result.map_err(|source| Error::State { step: "read", path, source })?,
+        };
+        let bad = |reason: String| Error::StateFormat { id: self.id.clone(), reason };
+        let record: Record = serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))?;
+        if record.version > VERSION {
+            return Err(bad(format!("version {} is newer than {VERSION}", record.version)));
+        }
+        Ok(record)
+    }
+
+    /// Writes the record.
+    pub(crate) fn write(&self, record: &Record) -> Result<(), Error> {
+        let path = self.path.join("state.json");
+        let record = Record { version: VERSION, ..record.clone() };
+        let bytes = serde_json::to_vec(&record).map_err(|error| Error::StateFormat {
+            id: self.id.clone(),
+            reason: error.to_string(),
+        })?;
+        base_files::replace(&path, &bytes, 0o600, Durability::Processes)
+            .map_err(|source| Error::State { step: "write", path, source })
+    }
+
+    /// Keeps the filter for `exec`.
+    pub(crate) fn write_filter(&self, filter: &Filter) -> Result<(), Error> {
+        let path = self.path.join("seccomp.bpf");
+        std::fs::write(&path, filter.to_bytes()).map_err(|source| Error::State {
+            step: "write",
+            path,
+            source,
+        })
+    }
+
+    /// The filter that init has, if it has one.
+    pub(crate) fn read_filter(&self) -> Result<Option<Filter>, Error> {
+        let path = self.path.join("seccomp.bpf");
+        match std::fs::read(&path) {
+            Ok(bytes) => Filter::from_bytes(&bytes).map(Some).ok_or_else(|| Error::StateFormat {
+                id: self.id.clone(),
+                reason: "seccomp.bpf is damaged".to_owned(),
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::State { step: "read", path, source }),
+        }
+    }
+
+    /// Removes everything.
+    pub(crate) fn remove(&self) -> Result<(), Error> {
+        match std::fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result.map_err(|source| Error::State {
+                step: "remove",
+                path: self.path.clone(),
+                source,
+            }),
+        }
+    }
+
+    /// What the container is doing, asked of the kernel.
+    pub(crate) fn status(&self, record: &Record) -> Status {
+        if !record.is_alive() {
+            Status::Stopped
+        } else if self.start_socket().exists() {
+            Status::Created
+        } else if record.cgroup().is_frozen() {
+            Status::Paused
+        } else {
+            Status::Running
+        }
+    }
+
+    /// The state document.
+    pub(crate) fn state(&self, record: &Record) -> State {
+        let status = self.status(record);
+        let owner = std::fs::metadata(&self.path).map_or(0, |metadata| metadata.uid());
+        State {
+            oci_version: record.oci_version.clone(),
+            id: record.id.clone(),
+            pid: if status == Status::Stopped { 0 } else { record.pid },
+            status,
+            bundle: record.bundle.display().to_string(),
+            rootfs: record.rootfs.display().to_string(),
+            created: record.created.clone(),
+            annotations: record.annotations.clone(),
+            owner: if owner == 0 { String::new() } else { owner.to_string() },
+        }
+    }
+}
+
+/// What the kernel says about a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProcessStat {
+    pub(crate) state: u8,
+    pub(crate) start_time: u64,
+}
+
+/// Reads `/proc/<pid>/stat`; nothing when there is no such process.
+pub(crate) fn process_stat(pid: i32) -> Option<ProcessStat> {
+    parse_stat(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The second field, the program's name, may hold anything, parentheses and blanks included.
+fn parse_stat(text: &str) -> Option<ProcessStat> {
+    let (_, fields) = text.rsplit_once(") ")?;
+    let mut fields = fields.split(' ');
+    let state = *fields.next()?.as_bytes().first()?;
+    let start_time = fields.nth(18)?.trim().parse().ok()?;
+    Some(ProcessStat { state, start_time })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_program_name_does_not_shift_the_fields() {
+        let text = "7 (a) Z 1 (b) S 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12345 1 2\n";
+        assert_eq!(parse_stat(text), Some(ProcessStat { state: b'S', start_time: 12345 }));
+        assert_eq!(parse_stat("7 (x"), None);
+    }
+
+    #[test]
+    fn ids_that_are_paths_are_refused() {
+        let root = tempfile::tempdir().unwrap();
+        for bad in ["", ".", "..", "a/b", "a b", "ä"] {
+            assert!(matches!(Folder::create(root.path(), bad), Err(Error::InvalidId(_))), "{bad}");
+        }
+        Folder::create(root.path(), "a_b-c.d+1").unwrap();
+        assert!(matches!(Folder::create(root.path(), "a_b-c.d+1"), Err(Error::AlreadyExists)));
+    }
+
+    #[test]
+    fn a_recycled_pid_is_not_taken_for_the_container() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let start_time = process_stat(own).unwrap().start_time;
+        let record = Record { pid: own, start_time, ..Record::default() };
+        assert!(record.is_alive());
+        assert!(!Record { start_time: start_time + 1, ..record }.is_alive());
+    }
+
+    #[test]
+    fn a_record_of_a_newer_version_is_refused_politely() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::create(root.path(), "x").unwrap();
+        folder.write(&Record { id: "x".to_owned(), ..Record::default() }).unwrap();
+        let path = folder.path().join("state.json");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace("\"version\":1", "\"version\":9")).unwrap();
+        let error = Folder::find(root.path(), "x").unwrap_err();
+        assert!(error.to_string().contains("version 9 is newer"), "{error}");
+    }
+}
