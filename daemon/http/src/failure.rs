@@ -34,6 +34,9 @@ pub(crate) enum Failure {
     /// There is no swarm here.
     #[error("{0}")]
     NoSwarm(&'static str),
+    /// A hijack without the header that it needs.
+    #[error("no upgrade proto in request")]
+    NoUpgrade,
     /// No such page.
     #[error("page not found")]
     NoPage,
@@ -77,7 +80,7 @@ impl Classify for Failure {
             Self::Absent(_) => Kind::Unimplemented,
             Self::NoSwarm(_) => Kind::Unavailable,
             Self::NoPage => Kind::NotFound,
-            Self::Panic | Self::Encode(_) => Kind::Internal,
+            Self::NoUpgrade | Self::Panic | Self::Encode(_) => Kind::Internal,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, bail};
 use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -61,6 +62,90 @@ pub fn exchange(socket: &Path, call: &Call<'_>) -> Result<Answer> {
         }
         _ => parse(&bytes),
     }
+}
+
+/// A connection that one writes to and reads from step by step.
+#[derive(Debug)]
+pub struct Session(UnixStream);
+
+impl Session {
+    /// Connects.
+    ///
+    /// # Errors
+    /// Nobody listens.
+    pub fn open(socket: &Path) -> Result<Self> {
+        let stream = UnixStream::connect(socket).context("connect")?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self(stream))
+    }
+
+    /// Sends bytes.
+    ///
+    /// # Errors
+    /// The connection is closed.
+    pub fn send(&mut self, bytes: &str) -> Result<()> {
+        self.0.write_all(bytes.as_bytes()).context("send")
+    }
+
+    /// Says that nothing more will be sent.
+    ///
+    /// # Errors
+    /// The connection is closed.
+    pub fn half_close(&mut self) -> Result<()> {
+        self.0.shutdown(Shutdown::Write).context("half-close")
+    }
+
+    /// Reads up to and with the next blank line.
+    ///
+    /// # Errors
+    /// The connection ends, or nothing comes in time.
+    pub fn head(&mut self) -> Result<String> {
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(b"\r\n\r\n") {
+            bytes.extend(self.bytes(1)?);
+        }
+        String::from_utf8(bytes).context("head")
+    }
+
+    /// Reads so many bytes.
+    ///
+    /// # Errors
+    /// The connection ends, or nothing comes in time.
+    pub fn bytes(&mut self, count: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        self.0.read_exact(&mut bytes).context("receive")?;
+        Ok(bytes)
+    }
+
+    /// Reads to the end.
+    ///
+    /// # Errors
+    /// The connection fails, or nothing comes in time.
+    pub fn rest(&mut self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.0.read_to_end(&mut bytes).context("receive")?;
+        Ok(bytes)
+    }
+}
+
+/// Output and error output of a multiplexed stream.
+///
+/// # Errors
+/// The bytes are no frames.
+pub fn demultiplex(mut bytes: &[u8]) -> Result<(String, String)> {
+    let mut streams = [Vec::new(), Vec::new(), Vec::new()];
+    while !bytes.is_empty() {
+        let Some((&[stream @ (1 | 2), 0, 0, 0, a, b, c, d], rest)) = bytes.split_first_chunk()
+        else {
+            bail!("no frame: {:?}", String::from_utf8_lossy(bytes));
+        };
+        let length = u32::from_be_bytes([a, b, c, d]) as usize;
+        let (payload, rest) = rest.split_at_checked(length).context("a frame is cut short")?;
+        streams[usize::from(stream)].extend_from_slice(payload);
+        bytes = rest;
+    }
+    let [_, out, err] = streams;
+    Ok((String::from_utf8(out)?, String::from_utf8(err)?))
 }
 
 fn parse(bytes: &[u8]) -> Result<Answer> {

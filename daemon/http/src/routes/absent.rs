@@ -141,7 +141,8 @@ async fn no_plugins(_: Arc<Context>, request: Request) -> Outcome {
 /// BuildKit's two doors; the checks on the way in are dockerd's.
 async fn no_session(_: Arc<Context>, request: Request) -> Outcome {
     match request.head.header("upgrade") {
-        "" => Err(Failure::invalid("no upgrade proto in request")),
+        "" if request.route == "POST /grpc" => Err(Failure::NoUpgrade),
+        "" => Err(Failure::invalid(Failure::NoUpgrade.to_string())),
         "h2c" => Err(Failure::Absent("BuildKit")),
         other => Err(Failure::Invalid(format!("protocol {other} not supported"))),
     }
