@@ -1,5 +1,107 @@
-//! The runtime program.
+//! The runtime program: runc's command line over `runtime-container`.
+//!
+//! Reads argv, the environment and `config.json`, writes the log, exits. What a container is and
+//! how it is made is the library's.
+//!
+//! - [`arguments`]: one definition of each command's flags, parsed by hand.
+//! - [`commands`]: one file a group of commands.
+//! - [`foreground`]: waiting for a process, passing on signals and a terminal's bytes.
+//! - [`log`]: `--log` and stderr.
 
 #![forbid(unsafe_code)]
 
-fn main() {}
+mod arguments;
+mod commands;
+mod failure;
+mod foreground;
+mod log;
+mod signals;
+
+use arguments::Parsed;
+use failure::Failure;
+use log::Log;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What the flags before the command say.
+#[derive(Debug)]
+struct Global {
+    root: PathBuf,
+    log: Log,
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> =
+        std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let code = run(&args);
+    // No destructors of consequence are left; what the kernel has to clean up is its own.
+    ExitCode::from(code)
+}
+
+fn run(args: &[String]) -> u8 {
+    let (global, rest) = match arguments::parse(arguments::GLOBAL, args, true) {
+        Ok(Parsed { flags, rest }) => (flags, rest),
+        Err(failure) => return usage(&failure),
+    };
+    if global.has("version") {
+        print!("{}", commands::version());
+        return 0;
+    }
+    let Some((name, command_args)) = rest.split_first() else {
+        print!("{}", arguments::help());
+        return 0;
+    };
+    if global.has("help") || matches!(name.as_str(), "help" | "h") {
+        print!("{}", arguments::help());
+        return 0;
+    }
+    let Some(command) = arguments::command(name) else {
+        eprintln!("No help topic for '{name}'");
+        return 3;
+    };
+    let log = match Log::open(&global) {
+        Ok(log) => log,
+        Err(failure) => return usage(&failure),
+    };
+    let parsed = match arguments::parse(command.flags, command_args, command.stops_at_operand) {
+        Ok(parsed) => parsed,
+        Err(failure) => {
+            log.error(&failure.to_string());
+            return usage(&failure);
+        }
+    };
+    if parsed.flags.has("help") {
+        print!("{}", arguments::help_for(command));
+        return 0;
+    }
+    if command.joins_containers
+        && let Err(error) = runtime_container::seal()
+    {
+        log.debug(&format!("own program is not sealed: {}", error.message()));
+    }
+    let root = global.value("root").map_or_else(default_root, PathBuf::from);
+    let global = Global { root, log };
+    match (command.run)(&global, &parsed) {
+        Ok(code) => code,
+        Err(failure) => {
+            global.log.error(&failure.to_string());
+            failure.code()
+        }
+    }
+}
+
+/// Where containers' state is when `--root` does not say.
+fn default_root() -> PathBuf {
+    match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(folder) if !rustix::process::geteuid().is_root() => {
+            PathBuf::from(folder).join("gantry-runtime")
+        }
+        _ => PathBuf::from("/run/gantry-runtime"),
+    }
+}
+
+fn usage(failure: &Failure) -> u8 {
+    println!("Incorrect Usage: {failure}\n\n{}", arguments::help());
+    eprintln!("{failure}");
+    1
+}

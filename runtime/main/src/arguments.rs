@@ -1,0 +1,378 @@
+//! Commands and flags: one definition each, from which parser and help are made.
+
+use crate::Global;
+use crate::commands;
+use crate::failure::Failure;
+use std::fmt::Write as _;
+
+/// A flag: its name, its short name, whether it takes a value, and what it is for.
+pub(crate) struct Flag {
+    name: &'static str,
+    short: Option<char>,
+    takes_value: bool,
+    about: &'static str,
+}
+
+const fn switch(name: &'static str, short: Option<char>, about: &'static str) -> Flag {
+    Flag { name, short, takes_value: false, about }
+}
+
+const fn value(name: &'static str, short: Option<char>, about: &'static str) -> Flag {
+    Flag { name, short, takes_value: true, about }
+}
+
+/// A command.
+#[derive(Clone, Copy)]
+pub(crate) struct Command {
+    pub(crate) name: &'static str,
+    operands: &'static str,
+    about: &'static str,
+    pub(crate) flags: &'static [Flag],
+    /// Whether what follows the first operand belongs to another program.
+    pub(crate) stops_at_operand: bool,
+    /// Whether it clones processes into containers, so that its own file has to be sealed.
+    pub(crate) joins_containers: bool,
+    pub(crate) run: fn(&Global, &Parsed) -> Result<u8, Failure>,
+}
+
+/// Flags before the command.
+pub(crate) const GLOBAL: &[Flag] = &[
+    switch("debug", None, "write debug lines to the log"),
+    value("log", None, "file for the log (default: stderr)"),
+    value("log-format", None, "text or json"),
+    value("root", None, "folder of the containers' state"),
+    switch("systemd-cgroup", None, "accepted; paths of systemd's form are refused"),
+    value("rootless", None, "accepted for runc's sake"),
+    switch("version", Some('v'), "print the version"),
+    switch("help", Some('h'), "print this help"),
+];
+
+const HELP: Flag = switch("help", Some('h'), "print this help");
+const BUNDLE: Flag = value("bundle", Some('b'), "the bundle (default: current directory)");
+const CONSOLE_SOCKET: Flag =
+    value("console-socket", None, "unix socket that receives the terminal's master");
+const PIDFD_SOCKET: Flag = value("pidfd-socket", None, "unix socket that receives a pidfd");
+const PID_FILE: Flag = value("pid-file", None, "file to write the pid to");
+const NO_PIVOT: Flag = switch("no-pivot", None, "move the root mount instead of pivot_root");
+const NO_NEW_KEYRING: Flag = switch("no-new-keyring", None, "keep the session keyring");
+const PRESERVE_FDS: Flag = value("preserve-fds", None, "pass on so many descriptors from 3 on");
+const FORMAT: Flag = value("format", Some('f'), "table or json");
+
+const CREATE: &[Flag] =
+    &[BUNDLE, CONSOLE_SOCKET, PIDFD_SOCKET, PID_FILE, NO_PIVOT, NO_NEW_KEYRING, PRESERVE_FDS, HELP];
+
+const RUN: &[Flag] = &[
+    BUNDLE,
+    CONSOLE_SOCKET,
+    PIDFD_SOCKET,
+    PID_FILE,
+    NO_PIVOT,
+    NO_NEW_KEYRING,
+    PRESERVE_FDS,
+    switch("detach", Some('d'), "return once the program runs"),
+    switch("keep", None, "keep the container when it has ended"),
+    switch("no-subreaper", None, "do not adopt the container's orphans"),
+    HELP,
+];
+
+const EXEC: &[Flag] = &[
+    CONSOLE_SOCKET,
+    PIDFD_SOCKET,
+    PID_FILE,
+    PRESERVE_FDS,
+    value("cwd", None, "working directory"),
+    value("env", Some('e'), "NAME=value; may be repeated"),
+    switch("tty", Some('t'), "give it a terminal"),
+    value("user", Some('u'), "uid[:gid]"),
+    value("additional-gids", Some('g'), "further group; may be repeated"),
+    value("process", Some('p'), "file of the process document"),
+    switch("detach", Some('d'), "return once the program runs"),
+    value("process-label", None, "SELinux label"),
+    value("apparmor", None, "AppArmor profile"),
+    switch("no-new-privs", None, "set no_new_privs"),
+    value("cap", Some('c'), "further capability; may be repeated"),
+    value("cgroup", None, "not implemented"),
+    switch("ignore-paused", None, "exec even in a paused container"),
+    HELP,
+];
+
+const UPDATE: &[Flag] = &[
+    value("resources", Some('r'), "file of the limits, - for stdin"),
+    value("blkio-weight", None, "block I/O weight"),
+    value("cpu-period", None, "microseconds"),
+    value("cpu-quota", None, "microseconds a period"),
+    value("cpu-burst", None, "microseconds a period"),
+    value("cpu-share", None, "relative weight"),
+    value("cpu-rt-period", None, "microseconds"),
+    value("cpu-rt-runtime", None, "microseconds a period"),
+    value("cpuset-cpus", None, "CPU list"),
+    value("cpuset-mems", None, "memory node list"),
+    value("cpu-idle", None, "0 or 1"),
+    value("memory", None, "bytes, or with k, m, g"),
+    value("memory-reservation", None, "bytes"),
+    value("memory-swap", None, "bytes of memory and swap together, -1 for unlimited"),
+    value("kernel-memory", None, "obsolete, ignored"),
+    value("kernel-memory-tcp", None, "bytes"),
+    value("pids-limit", None, "tasks"),
+    HELP,
+];
+
+/// A command that takes an id and nothing else.
+const fn plain(
+    name: &'static str,
+    about: &'static str,
+    run: fn(&Global, &Parsed) -> Result<u8, Failure>,
+) -> Command {
+    Command {
+        name,
+        operands: "<container-id>",
+        about,
+        flags: &[HELP],
+        stops_at_operand: false,
+        joins_containers: false,
+        run,
+    }
+}
+
+const fn with(command: Command, flags: &'static [Flag], operands: &'static str) -> Command {
+    Command { flags, operands, ..command }
+}
+
+const fn spawning(command: Command, stops_at_operand: bool) -> Command {
+    Command { joins_containers: true, stops_at_operand, ..command }
+}
+
+static COMMANDS: [Command; 17] = [
+    spawning(
+        with(plain("create", "make a container", commands::create), CREATE, "<container-id>"),
+        false,
+    ),
+    plain("start", "run a created container's program", commands::start),
+    spawning(
+        with(plain("run", "create and start a container", commands::run), RUN, "<container-id>"),
+        false,
+    ),
+    spawning(
+        with(
+            plain("exec", "run a further process in a container", commands::exec),
+            EXEC,
+            "<container-id> <command> [args…] | --process FILE <container-id>",
+        ),
+        true,
+    ),
+    with(
+        plain("kill", "send a signal (default SIGTERM)", commands::kill),
+        &[switch("all", Some('a'), "to every process"), HELP],
+        "<container-id> [signal]",
+    ),
+    with(
+        plain("delete", "remove a container", commands::delete),
+        &[switch("force", Some('f'), "kill it first; an unknown id is no error"), HELP],
+        "<container-id>",
+    ),
+    plain("state", "print the state document", commands::state),
+    with(
+        plain("list", "list containers", commands::list),
+        &[FORMAT, switch("quiet", Some('q'), "ids only"), HELP],
+        "",
+    ),
+    with(
+        plain("ps", "list a container's processes", commands::ps),
+        &[FORMAT, HELP],
+        "<container-id> [ps options]",
+    ),
+    plain("pause", "freeze a container", commands::pause),
+    plain("resume", "thaw a container", commands::resume),
+    with(plain("update", "change limits", commands::update), UPDATE, "<container-id>"),
+    with(
+        plain("events", "print use of resources and out-of-memory kills", commands::events),
+        &[
+            value("interval", None, "time between figures (default 5s)"),
+            switch("stats", None, "print once and exit"),
+            HELP,
+        ],
+        "<container-id>",
+    ),
+    with(
+        plain("spec", "write a config.json to begin with", commands::spec),
+        &[BUNDLE, switch("rootless", None, "for a user without privileges"), HELP],
+        "",
+    ),
+    with(plain("features", "print what this runtime can do", commands::features), &[HELP], ""),
+    with(plain("checkpoint", "not implemented", commands::checkpoint), &[HELP], "<container-id>"),
+    with(plain("restore", "not implemented", commands::checkpoint), &[HELP], "<container-id>"),
+];
+
+/// Finds a command.
+pub(crate) fn command(name: &str) -> Option<&'static Command> {
+    COMMANDS.iter().find(|command| command.name == name)
+}
+
+/// The flags that were given.
+#[derive(Debug, Default)]
+pub(crate) struct Flags(Vec<(&'static str, String)>);
+
+impl Flags {
+    /// Whether a switch was given.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(flag, value)| *flag == name && value != "false")
+    }
+
+    /// The last value of a flag.
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
+        self.0.iter().rev().find(|(flag, _)| *flag == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Every value of a flag.
+    pub(crate) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(flag, _)| *flag == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A value as a number.
+    pub(crate) fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Failure> {
+        let parse = |text: &str| {
+            text.parse().map_err(|_| Failure::Usage(format!("invalid value {text:?} for --{name}")))
+        };
+        self.value(name).map(parse).transpose()
+    }
+}
+
+/// A parsed command line.
+#[derive(Debug, Default)]
+pub(crate) struct Parsed {
+    pub(crate) flags: Flags,
+    pub(crate) rest: Vec<String>,
+}
+
+impl Parsed {
+    /// The container's id, which is the first operand.
+    pub(crate) fn id(&self) -> Result<&str, Failure> {
+        match self.rest.first() {
+            Some(id) if !id.is_empty() => Ok(id),
+            Some(_) => Err(Failure::Usage("container id cannot be empty".to_owned())),
+            None => Err(Failure::Usage("a container id is required".to_owned())),
+        }
+    }
+}
+
+/// Parses flags and operands. With `stops_at_operand` everything from the first operand on is
+/// left as it is.
+pub(crate) fn parse(
+    known: &'static [Flag],
+    args: &[String],
+    stops_at_operand: bool,
+) -> Result<Parsed, Failure> {
+    let mut parsed = Parsed::default();
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        if arg == "--" {
+            parsed.rest.extend(args.cloned());
+            break;
+        }
+        let Some(text) = arg.strip_prefix('-').filter(|text| !text.is_empty()) else {
+            parsed.rest.push(arg.clone());
+            if stops_at_operand {
+                parsed.rest.extend(args.cloned());
+                break;
+            }
+            continue;
+        };
+        let text = text.strip_prefix('-').unwrap_or(text);
+        let (name, inline) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (text, None),
+        };
+        let is_named = |flag: &&Flag| {
+            flag.name == name || flag.short.is_some_and(|short| name.chars().eq([short]))
+        };
+        let flag = known
+            .iter()
+            .find(is_named)
+            .ok_or_else(|| Failure::Usage(format!("flag provided but not defined: -{name}")))?;
+        let value = match (flag.takes_value, inline) {
+            (_, Some(value)) => value,
+            (false, None) => "true".to_owned(),
+            (true, None) => args
+                .next()
+                .cloned()
+                .ok_or_else(|| Failure::Usage(format!("flag needs an argument: -{name}")))?,
+        };
+        parsed.flags.0.push((flag.name, value));
+    }
+    Ok(parsed)
+}
+
+/// Help on everything.
+pub(crate) fn help() -> String {
+    let mut text = String::from(
+        "gantry-runtime - OCI runtime\n\nUSAGE:\n   gantry-runtime [global options] command \
+         [options] [arguments…]\n\nCOMMANDS:\n",
+    );
+    for command in &COMMANDS {
+        let _ = writeln!(text, "   {:<12}{}", command.name, command.about);
+    }
+    text.push_str("\nGLOBAL OPTIONS:\n");
+    list_flags(&mut text, GLOBAL);
+    text
+}
+
+/// Help on one command.
+pub(crate) fn help_for(command: &Command) -> String {
+    let mut text = format!(
+        "gantry-runtime {} - {}\n\nUSAGE:\n   gantry-runtime {} [options] {}\n\nOPTIONS:\n",
+        command.name, command.about, command.name, command.operands
+    );
+    list_flags(&mut text, command.flags);
+    text
+}
+
+fn list_flags(text: &mut String, flags: &[Flag]) {
+    for flag in flags {
+        let mut names = format!("--{}", flag.name);
+        if let Some(short) = flag.short {
+            let _ = write!(names, ", -{short}");
+        }
+        if flag.takes_value {
+            names.push_str(" value");
+        }
+        let _ = writeln!(text, "   {names:<30}{}", flag.about);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strings(args: &[&str]) -> Vec<String> {
+        args.iter().map(|arg| (*arg).to_owned()).collect()
+    }
+
+    #[test]
+    fn values_are_taken_from_the_same_or_the_next_argument() {
+        let parsed =
+            parse(CREATE, &strings(&["--bundle=/b", "-pid-file", "/p", "x"]), false).unwrap();
+        assert_eq!(parsed.flags.value("bundle"), Some("/b"));
+        assert_eq!(parsed.flags.value("pid-file"), Some("/p"));
+        assert_eq!(parsed.id().unwrap(), "x");
+    }
+
+    #[test]
+    fn a_program_s_own_flags_are_not_the_runtime_s() {
+        let parsed = parse(EXEC, &strings(&["-t", "x", "ls", "-l", "--", "-e"]), true).unwrap();
+        assert!(parsed.flags.has("tty"));
+        assert_eq!(parsed.rest, strings(&["x", "ls", "-l", "--", "-e"]));
+    }
+
+    #[test]
+    fn flags_may_follow_the_id_where_nothing_else_does() {
+        let delete = command("delete").unwrap();
+        let parsed = parse(delete.flags, &strings(&["x", "--force"]), false).unwrap();
+        assert!(parsed.flags.has("force"));
+    }
+
+    #[test]
+    fn unknown_flags_and_missing_values_are_refused() {
+        assert!(parse(CREATE, &strings(&["--nope"]), false).is_err());
+        assert!(parse(CREATE, &strings(&["--bundle"]), false).is_err());
+    }
+}

@@ -1,0 +1,109 @@
+//! `create` and `run`.
+
+use super::document;
+use crate::Global;
+use crate::arguments::{Flags, Parsed};
+use crate::failure::Failure;
+use crate::foreground::Foreground;
+use base_oci::runtime::Spec;
+use runtime_container::{CreateOptions, CreateRequest, Created, Stdio};
+use std::path::{Path, PathBuf};
+
+/// `create`.
+pub(crate) fn create(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
+    let prepared = Prepared::read(parsed)?;
+    let has_socket = prepared.options.console_socket.is_some();
+    if prepared.wants_terminal && !has_socket {
+        return Err(Failure::Other(
+            "cannot allocate tty if runc will detach without setting console socket".to_owned(),
+        ));
+    }
+    make(global, parsed.id()?, prepared, "create failed: ")?;
+    Ok(0)
+}
+
+/// `run`.
+pub(crate) fn run(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
+    let id = parsed.id()?;
+    let prepared = Prepared::read(parsed)?;
+    let is_detached = parsed.flags.has("detach");
+    if prepared.wants_terminal && is_detached && prepared.options.console_socket.is_none() {
+        return Err(Failure::Other(
+            "cannot allocate tty if runc will detach without setting console socket".to_owned(),
+        ));
+    }
+    let foreground = if is_detached {
+        None
+    } else {
+        if !parsed.flags.has("no-subreaper") {
+            let own = Some(rustix::process::getpid());
+            let _ = rustix::process::set_child_subreaper(own);
+        }
+        Some(Foreground::take_over()?)
+    };
+    let created = make(global, id, prepared, "run failed: ")?;
+    if let Err(error) = runtime_container::start(&global.root, id) {
+        let _ = runtime_container::delete(&global.root, id, true);
+        return Err(Failure::during("run failed: ")(error));
+    }
+    let Some(foreground) = foreground else { return Ok(0) };
+    let code = foreground.wait(created.pid, &created.pidfd, created.console)?;
+    if !parsed.flags.has("keep") {
+        runtime_container::delete(&global.root, id, true)?;
+    }
+    Ok(code)
+}
+
+/// What both need.
+struct Prepared {
+    bundle: PathBuf,
+    spec: Spec,
+    options: CreateOptions,
+    wants_terminal: bool,
+}
+
+impl Prepared {
+    fn read(parsed: &Parsed) -> Result<Self, Failure> {
+        let bundle = PathBuf::from(parsed.flags.value("bundle").unwrap_or("."));
+        let spec = document::config(&bundle)?;
+        let wants_terminal = spec.process.as_ref().is_some_and(|process| process.terminal);
+        Ok(Self { bundle, spec, options: options(&parsed.flags)?, wants_terminal })
+    }
+}
+
+fn options(flags: &Flags) -> Result<CreateOptions, Failure> {
+    if flags.value("pidfd-socket").is_some() {
+        return Err(Failure::Other("--pidfd-socket: not implemented".to_owned()));
+    }
+    Ok(CreateOptions {
+        pid_file: flags.value("pid-file").filter(|path| !path.is_empty()).map(PathBuf::from),
+        no_pivot: flags.has("no-pivot"),
+        no_new_keyring: flags.has("no-new-keyring"),
+        preserve_fds: flags.number("preserve-fds")?.unwrap_or(0),
+        console_socket: flags
+            .value("console-socket")
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from),
+    })
+}
+
+fn make(
+    global: &Global,
+    id: &str,
+    prepared: Prepared,
+    during: &'static str,
+) -> Result<Created, Failure> {
+    let bundle = std::fs::canonicalize(&prepared.bundle).map_err(|error| {
+        Failure::Other(format!("bundle {}: {error}", prepared.bundle.display()))
+    })?;
+    runtime_container::create(CreateRequest {
+        root: Path::new(&global.root),
+        id,
+        bundle: &bundle,
+        spec: &prepared.spec,
+        rootfs_mounts: &[],
+        stdio: if prepared.wants_terminal { Stdio::Terminal } else { Stdio::Inherit },
+        options: prepared.options,
+    })
+    .map_err(Failure::during(during))
+}

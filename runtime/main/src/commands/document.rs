@@ -1,0 +1,45 @@
+//! Reading and writing JSON documents.
+
+use crate::failure::Failure;
+use base_oci::runtime::Spec;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::io::Read;
+use std::path::Path;
+
+/// No document is longer.
+const MAX_LENGTH: u64 = 16 << 20;
+
+/// Reads a bundle's `config.json`.
+pub(crate) fn config(bundle: &Path) -> Result<Spec, Failure> {
+    read(&bundle.join("config.json"))
+}
+
+/// Reads a document; `-` is stdin.
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
+    let failed =
+        |error: &dyn std::fmt::Display| Failure::Other(format!("read {}: {error}", path.display()));
+    let mut text = Vec::new();
+    let length = if path == Path::new("-") {
+        std::io::stdin().take(MAX_LENGTH + 1).read_to_end(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|file| {
+            let mut file = file.take(MAX_LENGTH + 1);
+            file.read_to_end(&mut text)
+        })
+    };
+    if length.map_err(|error| failed(&error))? as u64 > MAX_LENGTH {
+        return Err(failed(&"longer than 16 MiB"));
+    }
+    serde_json::from_slice(&text).map_err(|error| failed(&error))
+}
+
+/// A document for people.
+pub(crate) fn pretty(document: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string_pretty(document).map_err(|error| Failure::Other(error.to_string()))
+}
+
+/// A document on one line.
+pub(crate) fn line(document: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(document).map_err(|error| Failure::Other(error.to_string()))
+}

@@ -1,0 +1,73 @@
+//! `events`.
+
+use super::document;
+use crate::Global;
+use crate::arguments::Parsed;
+use crate::failure::Failure;
+use contracts_runtime_api::Stats;
+use serde::Serialize;
+use std::time::Duration;
+
+/// One line of output.
+#[derive(Serialize)]
+struct Event<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a Stats>,
+}
+
+/// `events`.
+pub(crate) fn events(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
+    let id = parsed.id()?;
+    let interval = duration(parsed.flags.value("interval").unwrap_or("5s"))?;
+    let mut kills = None;
+    loop {
+        let stats = match runtime_container::stats(&global.root, id) {
+            Ok(stats) => stats,
+            // It ended while it was watched.
+            Err(_) if kills.is_some() => return Ok(0),
+            Err(error) => return Err(error.into()),
+        };
+        if kills.is_some_and(|before| stats.memory.oom_kills > before) {
+            println!("{}", document::line(&Event { kind: "oom", id, data: None })?);
+        }
+        kills = Some(stats.memory.oom_kills);
+        println!("{}", document::line(&Event { kind: "stats", id, data: Some(&stats) })?);
+        if parsed.flags.has("stats") {
+            return Ok(0);
+        }
+        std::thread::sleep(interval);
+    }
+}
+
+/// A duration as Go writes one unit of it: `5s`, `100ms`, `1m`.
+fn duration(text: &str) -> Result<Duration, Failure> {
+    let wrong = || Failure::Usage(format!("invalid value {text:?} for --interval"));
+    let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let duration = match unit {
+        "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        "m" => Duration::from_secs(number.saturating_mul(60)),
+        "h" => Duration::from_secs(number.saturating_mul(3600)),
+        _ => return Err(wrong()),
+    };
+    if duration.is_zero() { Err(wrong()) } else { Ok(duration) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_of_go_are_understood() {
+        assert_eq!(duration("5s").unwrap(), Duration::from_secs(5));
+        assert_eq!(duration("250ms").unwrap(), Duration::from_millis(250));
+        for bad in ["5", "s", "0s", "5x"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! `exec`.
+
+use super::document;
+use crate::Global;
+use crate::arguments::{Flags, Parsed};
+use crate::failure::Failure;
+use crate::foreground::Foreground;
+use base_oci::runtime::{Capabilities, Process, User};
+use runtime_container::{Error, ExecOptions, ExecRequest, Stdio};
+use std::path::{Path, PathBuf};
+
+/// Errors of `exec` itself, apart from any that the process could end with.
+const FAILED: u8 = 255;
+
+/// `exec`.
+pub(crate) fn exec(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
+    let id = parsed.id()?;
+    let flags = &parsed.flags;
+    let failed = |error: Error| Failure::Container {
+        prefix: if matches!(error, Error::Exec { .. }) { "" } else { "exec failed: " },
+        error,
+        code: FAILED,
+    };
+    let process = process(global, id, parsed)?;
+    let options = options(flags)?;
+    let is_detached = flags.has("detach");
+    if process.terminal && is_detached && options.console_socket.is_none() {
+        return Err(Failure::Other(
+            "cannot allocate tty if runc will detach without setting console socket".to_owned(),
+        ));
+    }
+    let foreground = if is_detached { None } else { Some(Foreground::take_over()?) };
+    let executed = runtime_container::exec(ExecRequest {
+        root: &global.root,
+        id,
+        process: &process,
+        stdio: if process.terminal { Stdio::Terminal } else { Stdio::Inherit },
+        options,
+    })
+    .map_err(failed)?;
+    match foreground {
+        None => Ok(0),
+        Some(foreground) => foreground.wait(executed.pid, &executed.pidfd, executed.console),
+    }
+}
+
+fn options(flags: &Flags) -> Result<ExecOptions, Failure> {
+    for flag in ["pidfd-socket", "cgroup"] {
+        if flags.value(flag).is_some() {
+            return Err(Failure::Other(format!("--{flag}: not implemented")));
+        }
+    }
+    let path = |name| flags.value(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+    Ok(ExecOptions {
+        pid_file: path("pid-file"),
+        preserve_fds: flags.number("preserve-fds")?.unwrap_or(0),
+        console_socket: path("console-socket"),
+        ignore_paused: flags.has("ignore-paused"),
+    })
+}
+
+/// The process: a document of its own, or the container's with other arguments.
+fn process(global: &Global, id: &str, parsed: &Parsed) -> Result<Process, Failure> {
+    let flags = &parsed.flags;
+    if let Some(path) = flags.value("process") {
+        return document::read(Path::new(path));
+    }
+    let args = &parsed.rest[1..];
+    if args.is_empty() {
+        return Err(Failure::Usage("exec args cannot be empty".to_owned()));
+    }
+    let state = runtime_container::state(&global.root, id).map_err(|error| Failure::Container {
+        prefix: "exec failed: ",
+        error,
+        code: FAILED,
+    })?;
+    let config = document::config(Path::new(&state.bundle))?;
+    let mut process = config.process.unwrap_or_default();
+    process.args = args.to_vec();
+    process.terminal = flags.has("tty");
+    process.console_size = None;
+    process.env.extend(flags.values("env").map(str::to_owned));
+    let set = |field: &mut String, flag| {
+        if let Some(value) = flags.value(flag) {
+            value.clone_into(field);
+        }
+    };
+    set(&mut process.cwd, "cwd");
+    set(&mut process.apparmor_profile, "apparmor");
+    set(&mut process.selinux_label, "process-label");
+    process.no_new_privileges |= flags.has("no-new-privs");
+    if let Some(user) = flags.value("user") {
+        process.user = User { umask: process.user.umask, ..parse_user(user)? };
+    }
+    for gid in flags.values("additional-gids") {
+        let number = gid.parse().map_err(|_| Failure::Usage(format!("invalid group {gid:?}")))?;
+        process.user.additional_gids.push(number);
+    }
+    let capabilities: Vec<String> = flags.values("cap").map(str::to_owned).collect();
+    if !capabilities.is_empty() {
+        let sets = process.capabilities.get_or_insert_with(Capabilities::default);
+        for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
+            set.extend(capabilities.iter().cloned());
+        }
+    }
+    Ok(process)
+}
+
+/// `uid[:gid]`; names would have to be looked up in the container's own files.
+fn parse_user(text: &str) -> Result<User, Failure> {
+    let number = |part: &str| {
+        part.parse::<u32>().map_err(|_| Failure::Usage(format!("invalid user {text:?}")))
+    };
+    let (uid, gid) = text.split_once(':').unwrap_or((text, "0"));
+    Ok(User { uid: number(uid)?, gid: number(gid)?, ..User::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_numbers_with_an_optional_group() {
+        let user = parse_user("1000:5").unwrap();
+        assert_eq!((user.uid, user.gid), (1000, 5));
+        assert_eq!(parse_user("7").unwrap().uid, 7);
+        assert!(parse_user("root").is_err());
+    }
+}

@@ -1,0 +1,78 @@
+//! `update`.
+
+use super::document;
+use crate::Global;
+use crate::arguments::{Flags, Parsed};
+use crate::failure::Failure;
+use base_oci::runtime::{BlockIo, Cpu, Memory, Pids, Resources};
+use std::path::Path;
+
+/// `update`.
+pub(crate) fn update(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
+    let id = parsed.id()?;
+    let resources = match parsed.flags.value("resources") {
+        Some(path) => document::read::<Resources>(Path::new(path))?,
+        None => from_flags(&parsed.flags)?,
+    };
+    runtime_container::update(&global.root, id, &resources)?;
+    Ok(0)
+}
+
+fn from_flags(flags: &Flags) -> Result<Resources, Failure> {
+    let list = |name| flags.value(name).unwrap_or_default().to_owned();
+    let bytes = |name| flags.value(name).map(|text| parse_bytes(name, text)).transpose();
+    Ok(Resources {
+        memory: Some(Memory {
+            limit: bytes("memory")?,
+            reservation: bytes("memory-reservation")?,
+            swap: bytes("memory-swap")?,
+            kernel_tcp: bytes("kernel-memory-tcp")?,
+            ..Memory::default()
+        }),
+        cpu: Some(Cpu {
+            shares: flags.number("cpu-share")?,
+            quota: flags.number("cpu-quota")?,
+            burst: flags.number("cpu-burst")?,
+            period: flags.number("cpu-period")?,
+            realtime_runtime: flags.number("cpu-rt-runtime")?,
+            realtime_period: flags.number("cpu-rt-period")?,
+            cpus: list("cpuset-cpus"),
+            mems: list("cpuset-mems"),
+            idle: flags.number("cpu-idle")?,
+        }),
+        pids: Some(Pids { limit: flags.number("pids-limit")? }),
+        block_io: Some(BlockIo { weight: flags.number("blkio-weight")?, ..BlockIo::default() }),
+        ..Resources::default()
+    })
+}
+
+/// Bytes with an optional unit of 1024s; -1 is unlimited.
+fn parse_bytes(name: &str, text: &str) -> Result<i64, Failure> {
+    let wrong = || Failure::Usage(format!("invalid value {text:?} for --{name}"));
+    let lower = text.to_ascii_lowercase();
+    let lower = lower.strip_suffix("ib").or(lower.strip_suffix('b')).unwrap_or(&lower);
+    let (number, shift) = match lower.chars().last() {
+        Some('k') => (&lower[..lower.len() - 1], 10),
+        Some('m') => (&lower[..lower.len() - 1], 20),
+        Some('g') => (&lower[..lower.len() - 1], 30),
+        Some('t') => (&lower[..lower.len() - 1], 40),
+        _ => (lower, 0),
+    };
+    let number: i64 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(1 << shift).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units_and_minus_one_is_kept() {
+        assert_eq!(parse_bytes("memory", "32M").unwrap(), 32 << 20);
+        assert_eq!(parse_bytes("memory", "1gib").unwrap(), 1 << 30);
+        assert_eq!(parse_bytes("memory", "-1").unwrap(), -1);
+        for bad in ["", "x", "9999999999t"] {
+            assert!(parse_bytes("memory", bad).is_err(), "{bad}");
+        }
+    }
+}
