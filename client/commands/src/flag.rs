@@ -76,7 +76,7 @@ impl Kind {
             Self::Duration => quantity::parse_duration(text).map(drop),
             Self::Decimal => quantity::parse_cpus(text).map(drop),
             Self::Filter if !text.is_empty() && !text.contains('=') => {
-                Err("invalid filter '".to_owned() + text + "': must be in format <key>=<value>")
+                Err("bad format of filter (expected name=value)".to_owned())
             }
             _ => Ok(()),
         }

@@ -72,7 +72,7 @@ fn fetch(session: &Session, name: &str, kind: &str, size: bool) -> Result<Value,
     match last {
         Some(error) if !kind.is_empty() => Err(error),
         _ => {
-            let message = format!("error: no such object: {name}");
+            let message = format!("Error: No such object: {name}");
             Err(Error::Missing { message })
         }
     }

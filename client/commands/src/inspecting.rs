@@ -37,15 +37,15 @@ pub(crate) fn inspect(
     match template {
         None => output::line(pretty(&Value::Array(found)))?,
         Some(template) => {
+            let mut texts = Vec::new();
             for value in &found {
                 match template.render(value) {
-                    Ok(text) => output::line(text)?,
+                    Ok(text) => texts.push(text),
                     Err(error) => failures.push(format!("template parsing error: {error}")),
                 }
             }
-            if found.is_empty() {
-                output::line("")?;
-            }
+            // Docker ends its output with a line even when there is none.
+            output::line(texts.join("\n"))?;
         }
     }
     if failures.is_empty() { Ok(()) } else { Err(Failure::text(failures.join("\n"))) }

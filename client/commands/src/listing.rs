@@ -32,6 +32,12 @@ impl Fields for Row {
         self.fields.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
     }
 
+    fn json(&self) -> String {
+        // Go writes the rows of lists with these escaped, and other values as they are.
+        let text = self.whole().to_string();
+        text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
+    }
+
     fn whole(&self) -> Value {
         let mut fields: Vec<_> = self.fields.clone();
         fields.sort_by_key(|(name, _)| *name);
@@ -45,8 +51,8 @@ struct Headings(&'static [(&'static str, &'static str)]);
 impl Fields for Headings {
     fn field(&self, name: &str, arguments: &[Value]) -> Option<Value> {
         if let ("Label", [Value::String(label)]) = (name, arguments) {
-            let last = label.rsplit(['.', '-']).next().unwrap_or(label);
-            return Some(Value::String(last.to_uppercase()));
+            let last = label.rsplit('.').next().unwrap_or(label);
+            return Some(Value::String(last.replace(['-', '_'], " ")));
         }
         let heading = self.0.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
         heading.map(|text| Value::String(text.to_owned()))
@@ -82,7 +88,8 @@ impl Format {
             },
         };
         let template = template.replace("\\t", "\t").replace("\\n", "\n");
-        let template = Template::parse(&template).map_err(bad_template)?;
+        let template = Template::parse(&template)
+            .map_err(|error| Failure::text(format!("failed to parse template: {error}")))?;
         Ok(Self { template, table })
     }
 
@@ -104,12 +111,12 @@ impl Format {
     ) -> Result<String, Failure> {
         let mut out = String::new();
         if self.table {
-            let line = self.template.render_headings(&Headings(headings)).map_err(bad_template)?;
+            let line = self.template.render_headings(&Headings(headings)).map_err(failed)?;
             out.push_str(&line);
             out.push('\n');
         }
         for row in rows {
-            out.push_str(&self.template.render(row).map_err(bad_template)?);
+            out.push_str(&self.template.render(row).map_err(failed)?);
             out.push('\n');
         }
         Ok(if self.table { align(&out) } else { out })
@@ -129,7 +136,12 @@ impl Format {
     }
 }
 
-/// What is said about a template that cannot be used.
+#[expect(clippy::needless_pass_by_value, reason = "it is the argument of map_err")]
+fn failed(error: TemplateError) -> Failure {
+    Failure::text(format!("failed to execute template: {error}"))
+}
+
+/// What is said about a template for one thing that cannot be used.
 #[must_use]
 #[expect(clippy::needless_pass_by_value, reason = "it is the argument of map_err")]
 pub(crate) fn bad_template(error: TemplateError) -> Failure {
@@ -200,7 +212,7 @@ mod tests {
         assert_eq!(shown("json"), "{\"ID\":\"abc\",\"Names\":\"x\"}\n");
         assert_eq!(
             shown("table {{truncate .ID 2}}\t{{.Label \"a.b\"}}"),
-            "CONTAINER ID   B\nab             c\n"
+            "CONTAINER ID   b\nab             c\n"
         );
         assert!(shown("{{.Foo}}").contains("Foo"));
     }

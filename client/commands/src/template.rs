@@ -22,6 +22,10 @@ pub(crate) trait Fields {
     fn field(&self, name: &str, arguments: &[Value]) -> Option<Value>;
     /// The whole as JSON, for `{{json .}}` and `{{.}}`.
     fn whole(&self) -> Value;
+    /// The whole as `{{json .}}` prints it.
+    fn json(&self) -> String {
+        self.whole().to_string()
+    }
 }
 
 impl Fields for Value {

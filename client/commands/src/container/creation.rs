@@ -12,6 +12,9 @@ use contracts_engine_api::container::{CreateRequest, CreateResponse};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+/// The command whose failures are told like any other command's.
+const CREATE: &str = "create";
+
 /// When to pull.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pull {
@@ -54,7 +57,7 @@ impl<'s> Creation<'s> {
                 let text = format!(
                     "invalid pull option: '{other}': must be one of \"always\", \"missing\" or \"never\""
                 );
-                return Err(Failure::message(125, text));
+                return Err(wrong(text));
             }
         };
         let request = options::create_request(session, arguments).map_err(wrong)?;
@@ -163,6 +166,10 @@ fn exit_code(text: &str) -> i32 {
 
 fn with_help(session: &Session, command: &str, code: i32, text: &str) -> Failure {
     let program = &session.program;
+    // Only `run` has codes of its own, because it passes on the container's.
+    if command == CREATE {
+        return Failure::text(text);
+    }
     Failure::message(
         code,
         format!("{program}: {text}\n\nRun '{program} {command} --help' for more information"),

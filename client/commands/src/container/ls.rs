@@ -72,7 +72,8 @@ fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
     }
     let wanted = show::format_text(arguments.text("format"), &session.config.ps_format, quiet);
     let format = Format::parse(wanted, &table)?;
-    let size = arguments.on("size") || (!quiet && format.names("Size"));
+    let size =
+        arguments.on("size") || (!quiet && (format.names("Size") || wanted.contains("json .}}")));
     let last = match arguments.int("last") {
         _ if arguments.on("latest") => 1,
         number => number,
@@ -126,6 +127,7 @@ pub(crate) fn row(container: &Summary, whole: bool, size: bool) -> Row {
             ("Mounts", mounts.join(",").into()),
             ("Names", names(&container.names, whole).into()),
             ("Networks", networks.join(",").into()),
+            ("Platform", serde_json::Value::Null),
             ("Ports", ports(&container.ports).into()),
             ("RunningFor", instant::ago(container.created).into()),
             ("Size", size_text(container, size).into()),
@@ -173,59 +175,50 @@ fn names(names: &[String], whole: bool) -> String {
     names.filter(|name| whole || !name.contains('/')).collect::<Vec<_>>().join(",")
 }
 
-/// `0.0.0.0:80->80/tcp, 443/tcp`; neighbours with the same bindings are shown as a range.
+/// `0.0.0.0:80->80/tcp, 443/tcp`. Neighbours that are published under their own numbers, or not at
+/// all, are shown as a range; the others follow, one by one.
 pub(crate) fn ports(ports: &[PortSummary]) -> String {
-    #[derive(PartialEq)]
-    struct Group<'p> {
+    struct Run<'p> {
         ip: &'p str,
         protocol: &'p str,
-        private: (u16, u16),
-        public: (u16, u16),
+        first: u16,
+        last: u16,
     }
     let mut ports: Vec<&PortSummary> = ports.iter().collect();
-    ports.sort_by(|a, b| {
-        let key = |port: &PortSummary| (port.private_port, port.ip.clone(), port.public_port);
-        key(a).cmp(&key(b)).then_with(|| a.protocol.cmp(&b.protocol))
-    });
-    let mut groups: Vec<Group<'_>> = Vec::new();
+    ports.sort_by_key(|port| (port.private_port, &port.ip, port.public_port, &port.protocol));
+    let mut done: Vec<Run<'_>> = Vec::new();
+    let mut open: Vec<Run<'_>> = Vec::new();
+    let mut others = Vec::new();
     for port in ports {
-        let follows = |group: &&mut Group<'_>| {
-            group.ip == port.ip
-                && group.protocol == port.protocol
-                && group.private.1.checked_add(1) == Some(port.private_port)
-                && (port.public_port == 0 && group.public.1 == 0
-                    || group.public.1 != 0
-                        && port.public_port != 0
-                        && port.public_port - port.private_port.min(port.public_port)
-                            == group.public.1 - group.private.1.min(group.public.1)
-                        && group.public.1.checked_add(1) == Some(port.public_port))
-        };
-        match groups.iter_mut().rev().find(follows) {
-            Some(group) => {
-                group.private.1 = port.private_port;
-                group.public.1 = port.public_port;
+        let (ip, protocol, number) = (port.ip.as_str(), port.protocol.as_str(), port.private_port);
+        if !ip.is_empty() && port.public_port != number {
+            others.push(format!("{}->{number}/{protocol}", address(ip, port.public_port)));
+            continue;
+        }
+        match open.iter_mut().find(|run| run.ip == ip && run.protocol == protocol) {
+            None => open.push(Run { ip, protocol, first: number, last: number }),
+            Some(run) if run.last.checked_add(1) == Some(number) => run.last = number,
+            Some(run) => {
+                let next = Run { ip, protocol, first: number, last: number };
+                done.push(std::mem::replace(run, next));
             }
-            None => groups.push(Group {
-                ip: &port.ip,
-                protocol: &port.protocol,
-                private: (port.private_port, port.private_port),
-                public: (port.public_port, port.public_port),
-            }),
         }
     }
-    let range = |(first, last): (u16, u16)| {
-        if first == last { first.to_string() } else { format!("{first}-{last}") }
-    };
-    let shown = groups.iter().map(|group| {
-        let inner = format!("{}/{}", range(group.private), group.protocol);
-        match (group.public, group.ip) {
-            ((0, _), _) => inner,
-            (public, "") => format!("{}->{inner}", range(public)),
-            (public, ip) if ip.contains(':') => format!("[{ip}]:{}->{inner}", range(public)),
-            (public, ip) => format!("{ip}:{}->{inner}", range(public)),
+    let runs = done.iter().chain(&open).map(|run| {
+        let range = match run.last {
+            last if last == run.first => last.to_string(),
+            last => format!("{}-{last}", run.first),
+        };
+        match run.ip {
+            "" => format!("{range}/{}", run.protocol),
+            ip => format!("{}->{range}/{}", address(ip, &range), run.protocol),
         }
     });
-    shown.collect::<Vec<_>>().join(", ")
+    runs.chain(others).collect::<Vec<_>>().join(", ")
+}
+
+fn address(ip: &str, port: impl std::fmt::Display) -> String {
+    if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }
 }
 
 #[cfg(test)]
@@ -245,8 +238,8 @@ mod tests {
             "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp"
         );
         assert_eq!(
-            ports(&[port("0.0.0.0", 2, 12), port("0.0.0.0", 1, 11)]),
-            "0.0.0.0:11-12->1-2/tcp"
+            ports(&[port("0.0.0.0", 9, 8), port("0.0.0.0", 2, 2), port("0.0.0.0", 1, 1)]),
+            "0.0.0.0:1-2->1-2/tcp, 0.0.0.0:8->9/tcp"
         );
     }
 

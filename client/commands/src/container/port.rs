@@ -24,10 +24,10 @@ fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
     let ports = &container.network_settings.ports;
     if let Some(wanted) = arguments.operands.get(1) {
         let (port, protocol) = wanted.split_once('/').unwrap_or((wanted, "tcp"));
-        let wanted = format!("{port}/{protocol}");
-        let found = ports.get(&wanted).and_then(Option::as_ref).ok_or_else(|| {
-            Failure::text(format!("no public port '{wanted}' published for {id}"))
-        })?;
+        let found =
+            ports.get(&format!("{port}/{protocol}")).and_then(Option::as_ref).ok_or_else(|| {
+                Failure::text(format!("Error: No public port '{wanted}' published for {id}"))
+            })?;
         return found.iter().try_for_each(|binding| output::line(address(binding)));
     }
     let mut lines: Vec<(u32, String)> = Vec::new();

@@ -46,7 +46,7 @@ fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
     if detach {
         if arguments.given("attach") {
             let text = "conflicting options: cannot specify both --attach and --detach";
-            return Err(Failure::message(125, text));
+            return Err(Failure::text(text));
         }
         let config = &mut creation.request.config;
         (config.attach_stdin, config.attach_stdout, config.attach_stderr) = (false, false, false);

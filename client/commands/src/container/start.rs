@@ -57,7 +57,7 @@ fn detached(session: &Session, arguments: &Arguments, ids: &[String]) -> Result<
     if failed.is_empty() {
         return Ok(());
     }
-    Err(Failure::text(format!("failed to start containers: {}", failed.join(", "))))
+    Err(Failure::text(format!("Error: failed to start containers: {}", failed.join(", "))))
 }
 
 fn request<'s>(session: &'s Session, arguments: &Arguments, id: &str) -> client_http::Request<'s> {

@@ -7,7 +7,7 @@ use crate::flag::{Flag, Kind};
 use crate::listing::{Format, Row};
 use crate::reference::Reference;
 use crate::session::Session;
-use crate::{filters, instant, output, quantity, show};
+use crate::{filters, instant, quantity, show};
 use contracts_engine_api::image::Summary;
 
 static FLAGS: &[Flag] = &[
@@ -75,11 +75,12 @@ fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
         .flag("all", arguments.on("all"))
         .query_if("filters", (!filters.is_empty()).then(|| filters.to_json()))
         .fetch()?;
-    if quiet && !arguments.given("format") {
-        return images.iter().try_for_each(|image| output::line(show::id(&image.id, whole)));
-    }
     let digests = digests || format.names("Digest");
     let rows: Vec<Row> = images.iter().flat_map(|image| rows(image, whole, digests)).collect();
+    if quiet && !arguments.given("format") {
+        let ids = Format::parse("{{.ID}}", "")?;
+        return ids.print(HEADINGS, &rows);
+    }
     format.print(HEADINGS, &rows)
 }
 
@@ -139,6 +140,6 @@ fn row(image: &Summary, whole: bool, name: &str, tag: &str, digest: &str) -> Row
         ("Size", size(image.size).into()),
         ("Tag", tag.into()),
         ("UniqueSize", size(unique).into()),
-        ("VirtualSize", size(image.size).into()),
+        ("VirtualSize", quantity::human_size(image.size.max(0) as f64).into()),
     ])
 }

@@ -21,7 +21,7 @@ fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
         .map_err(|error| {
             let text = &arguments.operands[1];
             Failure::text(format!(
-                "error parsing reference: {text:?} is not a valid repository/tag: {error}"
+                "Error parsing reference: {text:?} is not a valid repository/tag: {error}"
             ))
         })?
         .with_default_tag();

@@ -151,6 +151,13 @@ impl Scope<'_> {
 
     fn command(&self, terms: &[Term], piped: Option<Value>) -> Result<Value, String> {
         let (first, rest) = terms.split_first().ok_or("missing value for command")?;
+        if let (Term::Function(name), [Term::Field(path)]) = (first, rest)
+            && name == "json"
+            && path.is_empty()
+            && self.dots.is_empty()
+        {
+            return Ok(Value::String(self.root.json()));
+        }
         let mut arguments =
             rest.iter().map(|term| self.term(term, &[])).collect::<Result<Vec<_>, _>>()?;
         arguments.extend(piped);
