@@ -7,9 +7,10 @@ use std::process::Command;
 use tests_harness::{Daemon, Reference, images, output_of};
 
 /// Packages and the programs that tell whether they are there.
-const PACKAGES: [(&str, &str); 7] = [
+const PACKAGES: [(&str, &str); 8] = [
     ("docker.io", "/usr/sbin/dockerd"),
     ("podman", "/usr/bin/podman"),
+    ("containernetworking-plugins", "/usr/lib/cni/bridge"),
     ("runc", "/usr/sbin/runc"),
     ("crun", "/usr/bin/crun"),
     ("skopeo", "/usr/bin/skopeo"),
