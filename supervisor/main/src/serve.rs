@@ -9,7 +9,8 @@ use contracts_supervisor_api::services::{
     health::health_server::HealthServer, images::images_server::ImagesServer,
     introspection::introspection_server::IntrospectionServer, leases::leases_server::LeasesServer,
     namespaces::namespaces_server::NamespacesServer, snapshots::snapshots_server::SnapshotsServer,
-    tasks::tasks_server::TasksServer, version::version_server::VersionServer,
+    streaming::streaming_server::StreamingServer, tasks::tasks_server::TasksServer,
+    transfer::transfer_server::TransferServer, version::version_server::VersionServer,
 };
 use rustix::fs::Mode;
 use std::future::Future;
@@ -21,6 +22,8 @@ use supervisor_content::ContentStore;
 use supervisor_content::service::ContentService;
 use supervisor_events::Exchange;
 use supervisor_metadata::Store;
+use supervisor_registry::service::{StreamingService, TransferService};
+use supervisor_registry::{ImageStore, Streams};
 use supervisor_services::{
     Collector, ContainersService, EventsService, HealthService, ImagesService,
     IntrospectionService, LeasesService, NamespacesService, Supervisor, TasksService, TraceLayer,
@@ -171,6 +174,13 @@ fn router(
         };
     }
     let snapshotters: Vec<Arc<dyn Snapshotter>> = vec![Arc::new(snapshots.clone())];
+    let images = ImageStore::new(
+        content.clone(),
+        snapshots.clone(),
+        supervisor.store.clone(),
+        supervisor.events.clone(),
+    );
+    let streams = Streams::default();
     Server::builder()
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -185,7 +195,9 @@ fn router(
         .add_service(sized!(LeasesServer, LeasesService(supervisor.clone())))
         .add_service(sized!(NamespacesServer, NamespacesService(supervisor.clone())))
         .add_service(sized!(SnapshotsServer, SnapshotsService::new(snapshotters)))
+        .add_service(sized!(StreamingServer, StreamingService::new(streams.clone())))
         .add_service(sized!(TasksServer, TasksService(supervisor)))
+        .add_service(sized!(TransferServer, TransferService::new(images, streams)))
         .add_service(sized!(VersionServer, VersionService))
 }
 

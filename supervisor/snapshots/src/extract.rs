@@ -15,6 +15,7 @@ mod adopt;
 mod archive;
 mod attributes;
 mod error;
+mod files;
 mod limits;
 mod names;
 mod pax;
@@ -24,6 +25,7 @@ mod write;
 
 pub use adopt::adopt;
 pub use error::ExtractError;
+pub use files::{Item, visit_files};
 pub use limits::Limits;
 pub(crate) use tree::remove_all;
 

@@ -1,5 +1,7 @@
 //! Layers that try to get out of their directory, to lie, or to exhaust the machine.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "support/archives.rs"]
 mod archives;
 

@@ -1,5 +1,7 @@
 //! What well-formed layers become.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "support/archives.rs"]
 mod archives;
 

@@ -1,5 +1,7 @@
 //! What every snapshotter must do, run on each that there is.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use base_errors::{Classify, Kind as ErrorKind};
 use contracts_supervisor_api::FieldMask;
 use contracts_supervisor_api::services::snapshots::Kind;

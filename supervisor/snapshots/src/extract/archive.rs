@@ -127,7 +127,7 @@ impl<'a, R: BufRead> Archive<'a, R> {
         let name = long_name.or(pax.path.take()).unwrap_or_else(|| header_name(header));
         let link = long_link
             .or(pax.link.take())
-            .unwrap_or_else(|| header.link_name_bytes().map_or_else(Vec::new, |l| l.into_owned()));
+            .unwrap_or_else(|| header.link_name_bytes().unwrap_or_default().into_owned());
         for text in [&name, &link] {
             if text.len() as u64 > self.limits.name_bytes {
                 let limit = self.limits.name_bytes;

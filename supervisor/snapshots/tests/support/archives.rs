@@ -61,8 +61,8 @@ impl Tar {
         header.set_gid(0);
         header.set_mtime(1_600_000_000);
         header.set_size(size);
-        header.set_device_major(1).unwrap();
-        header.set_device_minor(3).unwrap();
+        header.set_device_major(1).expect("GNU headers have device numbers");
+        header.set_device_minor(3).expect("GNU headers have device numbers");
         header.set_cksum();
         self.0.extend_from_slice(header.as_bytes());
         self.0.extend_from_slice(data);

@@ -1,0 +1,157 @@
+//! What transfers work on: blobs, snapshots and image records, and the locks between transfers.
+
+use crate::error::PullError;
+use crate::locks::Locks;
+use base_oci::image::Descriptor;
+use contracts_supervisor_api::services::images::{Image, ImageCreate, ImageUpdate};
+use contracts_supervisor_api::{topics, types};
+use std::collections::HashMap;
+use std::sync::Arc;
+use supervisor_content::labels::Labels;
+use supervisor_content::{ContentStore, request};
+use supervisor_events::Exchange;
+use supervisor_metadata::{Record, Store};
+use supervisor_snapshots::Overlay;
+use tokio::sync::Semaphore;
+
+/// Blobs that one pull downloads at once, as many as Docker.
+const DOWNLOADS: usize = 3;
+
+/// The stores, and what transfers share. Cheap to clone.
+#[derive(Clone)]
+pub struct ImageStore {
+    pub(crate) content: ContentStore,
+    pub(crate) snapshots: Overlay,
+    pub(crate) records: Store,
+    pub(crate) events: Exchange,
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What all transfers have in common.
+pub(crate) struct Shared {
+    /// One holder per blob and per layer.
+    pub(crate) locks: Locks,
+    /// Layers that are unpacked at once on this machine.
+    pub(crate) unpacking: Arc<Semaphore>,
+}
+
+impl ImageStore {
+    /// A store of images over these.
+    #[must_use]
+    pub fn new(
+        content: ContentStore,
+        snapshots: Overlay,
+        records: Store,
+        events: Exchange,
+    ) -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let unpacking = Arc::new(Semaphore::new(cores.clamp(2, 8)));
+        let shared = Arc::new(Shared { locks: Locks::default(), unpacking });
+        Self { content, snapshots, records, events, shared }
+    }
+
+    /// How many blobs a new pull may download at once.
+    pub(crate) fn downloads() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(DOWNLOADS))
+    }
+
+    /// Runs `work` on the content store, on a thread that may block.
+    pub(crate) async fn with_content<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&ContentStore) -> Result<T, supervisor_content::ContentError> + Send + 'static,
+    ) -> Result<T, PullError> {
+        let content = self.content.clone();
+        let done = tokio::task::spawn_blocking(move || work(&content)).await;
+        Ok(done.map_err(|_| PullError::Abandoned)??)
+    }
+
+    /// Gives an image its name, or the name a new target.
+    pub(crate) async fn name_image(
+        &self,
+        namespace: &str,
+        name: &str,
+        target: &Descriptor,
+        labels: &HashMap<String, String>,
+    ) -> Result<(), PullError> {
+        let now = Some(supervisor_metadata::now());
+        let mut image = Image {
+            name: name.to_owned(),
+            labels: labels.clone(),
+            target: Some(wire(target)),
+            created_at: now,
+            updated_at: now,
+        };
+        let is_new = self
+            .records
+            .update(|records| {
+                let old = records.find::<Image>(namespace, &image.key())?;
+                if let Some(old) = &old {
+                    image.created_at = old.created_at;
+                    if labels.is_empty() {
+                        image.labels.clone_from(&old.labels);
+                    }
+                    records.put(namespace, &image)?;
+                } else {
+                    records.insert(namespace, &image)?;
+                }
+                Ok::<_, supervisor_metadata::Error>(old.is_none())
+            })
+            .await?;
+        let (name, labels) = (name.to_owned(), labels.clone());
+        if is_new {
+            let event = ImageCreate { name, labels };
+            self.events.publish(namespace, topics::IMAGE_CREATE, &event);
+        } else {
+            let event = ImageUpdate { name, labels };
+            self.events.publish(namespace, topics::IMAGE_UPDATE, &event);
+        }
+        Ok(())
+    }
+}
+
+/// The label that says from where a blob came, so that it can be mounted there again.
+pub(crate) fn source_label(host: &str, repository: &str) -> Labels {
+    [(format!("containerd.io/distribution.source.{host}"), repository.to_owned())].into()
+}
+
+/// The labels of an index or manifest that keep what it refers to from collection.
+pub(crate) fn child_labels(config: Option<&Descriptor>, layers: &[Descriptor]) -> Labels {
+    const REFERENCE: &str = "containerd.io/gc.ref.content";
+    let mut labels: Labels = layers
+        .iter()
+        .enumerate()
+        .map(|(number, layer)| (format!("{REFERENCE}.l.{number}"), layer.digest.clone()))
+        .collect();
+    if let Some(config) = config {
+        labels.insert(format!("{REFERENCE}.config"), config.digest.clone());
+    }
+    labels
+}
+
+/// The same for the manifests of an index.
+pub(crate) fn manifest_labels(manifests: &[Descriptor]) -> Labels {
+    manifests
+        .iter()
+        .enumerate()
+        .map(|(number, manifest)| {
+            (format!("containerd.io/gc.ref.content.m.{number}"), manifest.digest.clone())
+        })
+        .collect()
+}
+
+/// A descriptor as it crosses gRPC.
+pub(crate) fn wire(descriptor: &Descriptor) -> types::Descriptor {
+    types::Descriptor {
+        media_type: descriptor.media_type.clone(),
+        digest: descriptor.digest.clone(),
+        size: descriptor.size,
+        annotations: descriptor.annotations.clone().into_iter().collect(),
+    }
+}
+
+/// Answers an error as gRPC does.
+pub(crate) fn status(error: &PullError) -> tonic::Status {
+    contracts_supervisor_api::status::of(error)
+}
+
+pub(crate) use request::namespace as namespace_of;

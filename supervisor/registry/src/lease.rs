@@ -1,0 +1,67 @@
+//! Keeps what a transfer has stored from collection until an image refers to it.
+
+use contracts_supervisor_api::Timestamp;
+use contracts_supervisor_api::services::leases::Lease;
+use std::sync::atomic::{AtomicU64, Ordering};
+use supervisor_metadata::{LeaseResource, Record, Store};
+
+/// Seconds after which a lease that a crash left no longer counts.
+const LIFETIME: i64 = 24 * 3600;
+
+/// A lease that ends with its transfer.
+pub(crate) struct TransferLease {
+    records: Store,
+    namespace: String,
+    id: String,
+}
+
+impl TransferLease {
+    pub(crate) async fn begin(
+        records: &Store,
+        namespace: &str,
+    ) -> Result<Self, supervisor_metadata::Error> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let now = supervisor_metadata::now();
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let id = format!("transfer-{}-{}-{number}", now.seconds, now.nanos);
+        let expires = Timestamp { seconds: now.seconds + LIFETIME, nanos: 0 };
+        let lease = Lease {
+            id: id.clone(),
+            created_at: Some(now),
+            labels: [(supervisor_metadata::gc::EXPIRE.to_owned(), expires.to_string())].into(),
+        };
+        records.update(|records| records.insert(namespace, &lease)).await?;
+        Ok(Self { records: records.clone(), namespace: namespace.to_owned(), id })
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Drop for TransferLease {
+    fn drop(&mut self) {
+        let (records, namespace) = (self.records.clone(), std::mem::take(&mut self.namespace));
+        let id = std::mem::take(&mut self.id);
+        // The removal waits for no disk, but blocks on the store's lock.
+        let end = move || {
+            records.update_blocking(|records| {
+                let prefix = LeaseResource::prefix(&id);
+                for resource in records.list_below::<LeaseResource>(&namespace, &prefix)? {
+                    records.remove::<LeaseResource>(&namespace, &resource.key())?;
+                }
+                records.remove::<Lease>(&namespace, &id)
+            })
+        };
+        let task = tokio::runtime::Handle::try_current();
+        let Ok(runtime) = task else {
+            let _ = end();
+            return;
+        };
+        runtime.spawn_blocking(move || {
+            if let Err(error) = end() {
+                tracing::warn!(%error, "a transfer's lease stays until it expires");
+            }
+        });
+    }
+}
