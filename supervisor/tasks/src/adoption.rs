@@ -16,8 +16,11 @@ use base_errors::Chain;
 use contracts_shim_api::bootstrap::BootstrapParams;
 use contracts_supervisor_api::metadata::is_identifier;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::task::JoinSet;
 
+/// How long a shim may take to tell its state; nothing is served before all have.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Shims that are asked at the same time.
 const AT_ONCE: usize = 16;
 
@@ -59,14 +62,15 @@ impl Tasks {
             self.discard(&bundle, id);
             return;
         };
+        // Before anything is asked: a stock shim that just starts waits for its log's reader.
+        let log = if binary::is_gantry(&record.program) {
+            None
+        } else {
+            log_pipe::follow(bundle.path(), id).ok()
+        };
         match Self::find_shim(&scope, id, &record).await {
             Found::Task { shim, pid } => {
                 tracing::info!(container = %id, namespace, "task adopted");
-                let log = if binary::is_gantry(&record.program) {
-                    None
-                } else {
-                    log_pipe::follow(bundle.path(), id).ok()
-                };
                 let pid = pid.or_else(|| bundle.init_pid()).unwrap_or_default();
                 let task = Task::new((namespace, id), bundle, record, Some(shim), log);
                 task.pid.store(pid, Ordering::Relaxed);
@@ -106,7 +110,8 @@ impl Tasks {
         let protocol = "ttrpc".to_owned();
         let params = BootstrapParams { version, address, protocol };
         let Ok(shim) = Shim::connect(&params).await else { return Found::Nothing };
-        match shim.state(scope, id, "").await {
+        let asked = tokio::time::timeout(PATIENCE, shim.state(scope, id, "")).await;
+        match asked.unwrap_or(Err(Error::Timeout("State"))) {
             Ok(state) => Found::Task { shim, pid: Some(state.pid).filter(|pid| *pid != 0) },
             Err(error) if is_unknown(&error) => Found::Empty(shim),
             Err(Error::Closed) => Found::Nothing,

@@ -32,6 +32,18 @@ pub(crate) struct Surroundings {
     pub(crate) debug: bool,
 }
 
+impl Surroundings {
+    /// Removes the socket that a killed shim left in our directory of sockets.
+    pub(crate) fn remove_socket(&self, address: Option<&str>) {
+        let address = address.unwrap_or_default();
+        let path = Path::new(address.strip_prefix("unix://").unwrap_or(address));
+        if path.parent() == Some(self.layout.sockets().as_path()) {
+            // It is gone already where the shim could leave in order.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
 /// The program of a runtime: `io.containerd.NAME.VERSION` is `containerd-shim-NAME-VERSION`,
 /// beside this program or in `PATH`.
 pub(crate) fn resolve(runtime: &str) -> Result<PathBuf, Error> {

@@ -171,9 +171,16 @@ impl Task {
                     }
                 }
                 Err(Error::Closed) => {}
-                Err(error) => tracing::error!(
-                    container = %self.id, error = %Chain(&error), "cannot wait for task"
-                ),
+                Err(error) => {
+                    tracing::error!(
+                        container = %self.id, error = %Chain(&error), "cannot wait for task"
+                    );
+                    // Without a task it has no reason to stay, and this one no way to end.
+                    if let Err(error) = shim.shut_down(&scope, &self.id, true).await {
+                        let error = Chain(&error);
+                        tracing::warn!(container = %self.id, %error, "shim does not leave");
+                    }
+                }
             }
             shim.gone().await;
         }
@@ -215,18 +222,8 @@ impl Task {
                 tracing::warn!(container = %self.id, error = %Chain(&error), "exit not recorded");
             }
         }
-        self.remove_socket(around);
+        around.remove_socket(self.record.address.as_deref());
         self.exit.send_replace(Some(exit.clone()));
         self.announce(events, &exit);
-    }
-
-    /// Removes the socket that a killed shim left in our directory of sockets.
-    pub(crate) fn remove_socket(&self, around: &Surroundings) {
-        let address = self.record.address.as_deref().unwrap_or_default();
-        let path = std::path::Path::new(address.strip_prefix("unix://").unwrap_or(address));
-        if path.parent() == Some(around.layout.sockets().as_path()) {
-            // It is gone already where the shim could leave in order.
-            let _ = std::fs::remove_file(path);
-        }
     }
 }

@@ -194,6 +194,7 @@ impl Tasks {
                         "cannot clean up after a task that was not created"
                     );
                 }
+                around.remove_socket(record.address.as_deref());
                 self.remove_bundle(bundle, &new.id);
                 Err(error)
             }
@@ -433,7 +434,7 @@ impl Tasks {
             {
                 tracing::warn!(container = %task.id, error = %Chain(&error), "shim does not leave");
             }
-            task.remove_socket(&tasks.shared.around);
+            tasks.shared.around.remove_socket(task.record.address.as_deref());
             tasks.remove_bundle(&task.bundle, &task.id);
             tasks.slots().remove(&key);
             drop(leaving);
