@@ -16,7 +16,7 @@ mod head;
 mod write;
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 
 use crate::connection::Connection;
 use crate::failure::Failure;
@@ -113,7 +113,7 @@ async fn exchange<C: Send + Sync + 'static>(
         let answer = Answer::failure(&Failure::NoPage);
         let unread = framing != Framing::NONE;
         wire.send(answer, modern, bodiless, keep && !unread).await?;
-        return if unread { wire.linger().await } else { Ok(wire.next(keep)) };
+        return if unread { wire.linger().await } else { Ok(wire.next(keep).await) };
     };
     let take_body = match found.route.intake {
         Intake::Whole => true,
@@ -131,7 +131,7 @@ async fn exchange<C: Send + Sync + 'static>(
         Reply::Answer(answer) => {
             wire.send(answer, modern, bodiless, keep).await?;
             if take_body || framing == Framing::NONE {
-                Ok(wire.next(keep))
+                Ok(wire.next(keep).await)
             } else {
                 wire.linger().await
             }
@@ -162,8 +162,13 @@ impl Wire {
         std::future::pending::<()>().await;
     }
 
-    fn next(self, keep: bool) -> Next {
-        if keep { Next::Request(self) } else { Next::Closed }
+    /// Goes on, or says farewell: over TLS a connection that only stops looks like one cut off.
+    async fn next(mut self, keep: bool) -> Next {
+        if keep {
+            return Next::Request(self);
+        }
+        let _ = self.connection.shutdown().await;
+        Next::Closed
     }
 
     /// Reads away a body that nobody wanted, so that the client gets to read the answer.

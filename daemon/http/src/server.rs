@@ -1,5 +1,8 @@
 //! Accepting connections, and what runs for each.
 
+#[cfg(test)]
+mod contract;
+
 use crate::connection::Connection;
 use crate::listen::{Accepted, Listener};
 use crate::routes::{self, Context};

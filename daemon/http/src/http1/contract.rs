@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 /// What the test's routes share: told when a slow handler may go on, and that it has.
 #[derive(Default)]
-struct Bench {
+pub(crate) struct Bench {
     go_on: Notify,
     done: Notify,
 }
@@ -64,7 +64,7 @@ async fn mirror(_: Arc<Bench>, request: Request) -> Outcome {
     }))
 }
 
-fn site() -> Arc<Site<Bench>> {
+pub(crate) fn site() -> Arc<Site<Bench>> {
     let route = |key, intake, handle| Route { key, intake, handle };
     Arc::new(Site {
         context: Arc::new(Bench::default()),
