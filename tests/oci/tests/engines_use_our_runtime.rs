@@ -82,13 +82,14 @@ fn podman_runs_executes_and_stops_with_our_runtime() {
         command
     };
     let ok = |arguments: &[&str]| output_of(&mut podman(arguments)).trim_end().to_owned();
-    let _ = ok(&["pull", "-q", &format!("oci:{}", images::busybox().display())]);
-    let image = ok(&["images", "-q"]);
+    let tar = archive(&images::busybox(), "localhost/busybox:latest", &scratch);
+    let _ = ok(&["load", "-q", "-i", &tar.display().to_string()]);
+    let image = "localhost/busybox:latest";
     let limits =
         ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", "--network", "none"];
     let run = |arguments: &[&str]| ok(&[&["run"], limits.as_slice(), arguments].concat());
-    assert_eq!(run(&["--rm", &image, "echo", "hello"]), "hello");
-    let _ = run(&["-d", "--name", "long", &image, "sleep", "1000"]);
+    assert_eq!(run(&["--rm", image, "echo", "hello"]), "hello");
+    let _ = run(&["-d", "--name", "long", image, "sleep", "1000"]);
     assert_eq!(ok(&["exec", "long", "echo", "inside"]), "inside");
     let _ = ok(&["pause", "long"]);
     let _ = ok(&["unpause", "long"]);
