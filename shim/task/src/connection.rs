@@ -42,6 +42,8 @@ impl Connection {
         let mut buffer = [0_u8; 16 << 10];
         loop {
             match rustix::net::recv(&self.socket, &mut buffer, RecvFlags::DONTWAIT) {
+                // Requests that came before the end still count; the end is reported again.
+                Ok((0, _)) | Err(Errno::CONNRESET) if !frames.is_empty() => return Ok(frames),
                 Ok((0, _)) => return Err(Broken),
                 Ok((count, _)) => self.decoder.push(&buffer[..count]),
                 Err(Errno::AGAIN) => return Ok(frames),

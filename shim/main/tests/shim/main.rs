@@ -6,11 +6,13 @@ mod supervisor;
 use bundle::Bundle;
 use contracts_shim_api::attach::{EndReason, Framing};
 use contracts_shim_api::exit::ExitRecord;
+use contracts_shim_api::task::{
+    PauseRequest, PidsRequest, PidsResponse, ResumeRequest, StatsRequest, StatsResponse,
+};
 use contracts_shim_api::types::TaskStatus;
+use std::io::{Read, Write};
+use std::process::Command;
 use supervisor::{Shim, wait_for};
-
-/// The runtime that the tests run on: the linked one.
-const RUNTIME: &str = "runc";
 
 fn log_texts(log: &str) -> String {
     log.lines()
@@ -23,7 +25,7 @@ fn log_texts(log: &str) -> String {
 
 #[test]
 fn a_container_runs_logs_and_leaves_its_exit_status() {
-    let shim = Shim::start_with(Bundle::new("echo out; echo err >&2; exit 7"), RUNTIME);
+    let shim = Shim::start(Bundle::new("echo out; echo err >&2; exit 7"));
     let log = shim.bundle.file("x-json.log");
     let pid = shim.create("", &format!("gantry://{}", log.display()), false).unwrap();
     assert_eq!(shim.state("").unwrap().status(), TaskStatus::Created);
@@ -44,7 +46,7 @@ fn a_container_runs_logs_and_leaves_its_exit_status() {
 
 #[test]
 fn an_attached_client_gets_every_byte_and_feeds_stdin() {
-    let shim = Shim::start_with(Bundle::new("cat; echo done >&2"), RUNTIME);
+    let shim = Shim::start(Bundle::new("cat; echo done >&2"));
     shim.create("gantry:///?once=1", "gantry:///", false).unwrap();
     let mut client = shim.attach("", true, Framing::Multiplexed);
     shim.begin("").unwrap();
@@ -57,12 +59,9 @@ fn an_attached_client_gets_every_byte_and_feeds_stdin() {
 
 #[test]
 fn a_terminal_is_resized_and_detached_from_by_keys() {
-    let shim = Shim::start_with(
-        Bundle::with("read x; stty size; read y", |config| {
-            config["process"]["terminal"] = true.into();
-        }),
-        RUNTIME,
-    );
+    let shim = Shim::start(Bundle::with("read x; stty size; read y", |config| {
+        config["process"]["terminal"] = true.into();
+    }));
     shim.create("gantry:///", "gantry:///", true).unwrap();
     let mut client = shim.attach("", true, Framing::Raw);
     shim.begin("").unwrap();
@@ -84,7 +83,7 @@ fn a_terminal_is_resized_and_detached_from_by_keys() {
 
 #[test]
 fn an_exec_runs_beside_init_and_is_deleted_apart() {
-    let shim = Shim::start_with(Bundle::new("sleep 1000"), RUNTIME);
+    let shim = Shim::start(Bundle::new("sleep 1000"));
     shim.create("", "", false).unwrap();
     shim.begin("").unwrap();
     shim.exec("e", "echo from exec; exit 3", "", "gantry:///", false).unwrap();
@@ -104,12 +103,9 @@ fn an_exec_runs_beside_init_and_is_deleted_apart() {
 
 #[test]
 fn a_failed_create_tells_the_runtimes_words_and_leaves_nothing() {
-    let shim = Shim::start_with(
-        Bundle::with("", |config| {
-            config["process"]["args"] = serde_json::json!(["/no/such/program"]);
-        }),
-        RUNTIME,
-    );
+    let shim = Shim::start(Bundle::with("", |config| {
+        config["process"]["args"] = serde_json::json!(["/no/such/program"]);
+    }));
     let status = shim.create("", "", false).unwrap_err();
     assert!(status.message.starts_with("OCI runtime create failed: "), "{}", status.message);
     assert!(status.message.contains("no such file or directory"), "{}", status.message);
@@ -118,10 +114,10 @@ fn a_failed_create_tells_the_runtimes_words_and_leaves_nothing() {
 
 #[test]
 fn a_dead_shims_container_is_removed_by_the_delete_action() {
-    let shim = Shim::start_with(Bundle::new("sleep 1000"), RUNTIME);
+    let shim = Shim::start(Bundle::new("sleep 1000"));
     let pid = shim.create("", "", false).unwrap();
     shim.begin("").unwrap();
-    let killed = std::process::Command::new("kill").arg("-9").arg(shim.pid().to_string()).status();
+    let killed = Command::new("kill").arg("-9").arg(shim.pid().to_string()).status();
     assert!(killed.unwrap().success());
     wait_for("the shim's end", || {
         std::os::unix::net::UnixStream::connect(&shim.socket).is_err().then_some(())
@@ -132,4 +128,149 @@ fn a_dead_shims_container_is_removed_by_the_delete_action() {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         (status.is_empty() || status.contains("State:\tZ")).then_some(())
     });
+}
+
+#[test]
+fn another_runtimes_program_does_as_well_as_the_linked_one() {
+    let shim = Shim::start_with(Bundle::new("cat; exit 4"), "runc");
+    shim.create("gantry:///?once=1", "gantry:///", false).unwrap();
+    let mut client = shim.attach("", true, Framing::Raw);
+    shim.begin("").unwrap();
+    client.write("through runc");
+    client.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(client.finish(), (b"through runc".to_vec(), EndReason::Ended));
+    assert_eq!(shim.wait(""), 4);
+    shim.delete("").unwrap();
+}
+
+#[test]
+fn a_paused_container_is_thawed_and_counted() {
+    let shim = Shim::start(Bundle::new("sleep 1000"));
+    shim.create("", "", false).unwrap();
+    let pid = shim.begin("").unwrap();
+    let id = || shim.bundle.id.clone();
+    shim.call::<()>("Pause", &PauseRequest { id: id() }).unwrap();
+    assert_eq!(shim.state("").unwrap().status(), TaskStatus::Paused);
+    assert_eq!(shim.exec("e", "true", "", "", false).unwrap_err().code, 9);
+    shim.call::<()>("Resume", &ResumeRequest { id: id() }).unwrap();
+    assert_eq!(shim.state("").unwrap().status(), TaskStatus::Running);
+    let processes: PidsResponse = shim.call("Pids", &PidsRequest { id: id() }).unwrap();
+    assert!(processes.processes.iter().any(|process| process.pid == pid));
+    let stats: StatsResponse = shim.call("Stats", &StatsRequest { id: id() }).unwrap();
+    assert!(stats.stats.unwrap().type_url.starts_with("io.containerd.cgroups.v"));
+    shim.call::<()>("Pause", &PauseRequest { id: id() }).unwrap();
+    shim.kill("", 9).unwrap();
+    assert_eq!(shim.wait(""), 137);
+}
+
+#[test]
+fn a_slow_client_gets_all_of_a_flood_and_the_log_too() {
+    let shim = Shim::start(Bundle::new("seq 1 700000"));
+    let log = shim.bundle.file("x-json.log");
+    shim.create("", &format!("gantry://{}", log.display()), false).unwrap();
+    let mut client = shim.attach("", false, Framing::Raw);
+    shim.begin("").unwrap();
+    // The client does not read at first: its megabyte fills, and the container has to wait.
+    client.expect("1000\n");
+    let waiting = wait_for("the log to stand still", || {
+        let size = || std::fs::metadata(&log).map_or(0, |file| file.len());
+        let before = size();
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        (before > 0 && size() == before).then_some(before)
+    });
+    let (rest, reason) = client.finish();
+    assert_eq!((reason, shim.wait("")), (EndReason::Ended, 0));
+    assert!(rest.ends_with(b"699999\n700000\n"));
+    let expected: String = (1..=700_000).map(|number| format!("{number}\n")).collect();
+    let logged = log_texts(&shim.bundle.read("x-json.log"));
+    assert!(logged == expected, "{} bytes of {}", logged.len(), expected.len());
+    assert!(waiting < std::fs::metadata(&log).unwrap().len());
+}
+
+#[test]
+fn an_exit_does_not_wait_for_a_grandchild_that_keeps_the_pipe() {
+    let shim = Shim::start(Bundle::new("sleep 1000"));
+    shim.create("", "", false).unwrap();
+    shim.begin("").unwrap();
+    shim.exec("e", "sleep 1000 & echo parent", "", "gantry:///", false).unwrap();
+    let client = shim.attach("e", false, Framing::Raw);
+    shim.begin("e").unwrap();
+    assert_eq!(shim.wait("e"), 0);
+    assert_eq!(client.finish(), (b"parent\n".to_vec(), EndReason::Ended));
+}
+
+#[test]
+fn fifos_carry_all_three_streams_until_close_io() {
+    let shim = Shim::start(Bundle::new("cat; echo end"));
+    let fifo = |name: &str| {
+        let path = shim.bundle.file(name);
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        path
+    };
+    let (stdin, stdout) = (fifo("in"), fifo("out"));
+    let reader = std::thread::spawn({
+        let stdout = stdout.clone();
+        move || {
+            let mut text = String::new();
+            std::fs::File::open(stdout).unwrap().read_to_string(&mut text).unwrap();
+            text
+        }
+    });
+    shim.create(stdin.to_str().unwrap(), stdout.to_str().unwrap(), false).unwrap();
+    shim.begin("").unwrap();
+    for word in ["one ", "two "] {
+        // Closing the fifo is not the end of input; CloseIO is.
+        std::fs::File::options()
+            .write(true)
+            .open(&stdin)
+            .unwrap()
+            .write_all(word.as_bytes())
+            .unwrap();
+    }
+    let id = shim.bundle.id.clone();
+    let request =
+        contracts_shim_api::task::CloseIoRequest { id, exec_id: String::new(), stdin: true };
+    shim.call::<()>("CloseIO", &request).unwrap();
+    assert_eq!(shim.wait(""), 0);
+    assert_eq!(reader.join().unwrap(), "one two end\n");
+}
+
+#[test]
+fn a_hung_worker_blocks_no_other_request() {
+    let shim = Shim::start(Bundle::with("sleep 1000", |config| {
+        config["hooks"] = serde_json::json!({
+            "poststart": [{"path": "/bin/sleep", "args": ["sleep", "1000"], "timeout": 2}],
+        });
+    }));
+    shim.create("", "", false).unwrap();
+    let mut stream = std::os::unix::net::UnixStream::connect(&shim.socket).unwrap();
+    let request = contracts_shim_api::task::StartRequest {
+        id: shim.bundle.id.clone(),
+        exec_id: String::new(),
+    };
+    supervisor::send(&mut stream, "Start", &request);
+    let began = std::time::Instant::now();
+    assert_eq!(shim.state("").unwrap().id, shim.bundle.id);
+    assert!(began.elapsed() < std::time::Duration::from_secs(1));
+    // The hook's time limit ends the wait, one way or the other.
+    let _ = supervisor::receive::<contracts_shim_api::task::StartResponse>(&mut stream);
+}
+
+#[test]
+fn containers_of_a_group_share_a_shim() {
+    let grouped = |script: &str| {
+        Bundle::with(script, |config| {
+            config["annotations"] = serde_json::json!({"io.kubernetes.cri.sandbox-id": format!("pod-{}", std::process::id())});
+        })
+    };
+    let first = Shim::start(grouped("sleep 1000"));
+    first.create("", "", false).unwrap();
+    first.begin("").unwrap();
+    let second = Shim::start_beside(grouped("exit 6"), &first);
+    assert_eq!(second.socket, first.socket);
+    second.create("", "", false).unwrap();
+    second.begin("").unwrap();
+    assert_eq!(second.wait(""), 6);
+    second.delete("").unwrap();
+    assert_eq!(first.state("").unwrap().status(), TaskStatus::Running);
 }

@@ -46,6 +46,8 @@ pub(crate) struct Shim {
     places: PathBuf,
     events: Arc<Mutex<Vec<Envelope>>>,
     binary: String,
+    /// Whether the places go with this one.
+    is_first: bool,
 }
 
 impl Shim {
@@ -65,7 +67,17 @@ impl Shim {
         let params = BootstrapParams::parse(&output.stdout).unwrap();
         assert_eq!(params.version, 3);
         let socket = PathBuf::from(params.socket_path().unwrap());
-        Self { bundle, socket, places, events, binary: binary.to_owned() }
+        Self { bundle, socket, places, events, binary: binary.to_owned(), is_first: true }
+    }
+
+    /// Starts a shim with the same places as another one's, which it may share.
+    pub(crate) fn start_beside(bundle: Bundle, other: &Self) -> Self {
+        let output = command(&bundle, &other.places).arg("start").output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let params = BootstrapParams::parse(&output.stdout).unwrap();
+        let socket = PathBuf::from(params.socket_path().unwrap());
+        let (places, events) = (other.places.clone(), Arc::clone(&other.events));
+        Self { bundle, socket, places, events, binary: String::new(), is_first: false }
     }
 
     /// Calls a method.
@@ -188,7 +200,7 @@ impl Shim {
 
 impl Drop for Shim {
     fn drop(&mut self) {
-        let request = ShutdownRequest { id: self.bundle.id.clone(), now: true };
+        let request = ShutdownRequest { id: self.bundle.id.clone(), now: self.is_first };
         if let Ok(mut stream) = UnixStream::connect(&self.socket) {
             send(&mut stream, "Shutdown", &request);
         }
@@ -197,7 +209,9 @@ impl Drop for Shim {
             .arg(self.bundle.path())
             .arg("delete")
             .output();
-        let _ = std::fs::remove_dir_all(&self.places);
+        if self.is_first {
+            let _ = std::fs::remove_dir_all(&self.places);
+        }
     }
 }
 
