@@ -49,8 +49,8 @@ const fn mknod_only(kind: Kind) -> Rule {
 }
 
 /// What every container may use, whatever its configuration says: the default devices, terminals,
-/// and making (not opening) any device file. runc's list.
-const ALWAYS: [Rule; 11] = [
+/// tun, and making (not opening) any device file. runc's list.
+const ALWAYS: [Rule; 12] = [
     mknod_only(Kind::Character),
     mknod_only(Kind::Block),
     character(1, Some(3)),
@@ -62,6 +62,7 @@ const ALWAYS: [Rule; 11] = [
     character(136, None),
     character(5, Some(2)),
     character(5, Some(1)),
+    character(10, Some(200)),
 ];
 
 /// The rules that count, in order: whether everything is allowed to begin with, and the rest.

@@ -7,13 +7,17 @@ use std::path::{Component, Path, PathBuf};
 const CGROUP_SUPER_MAGIC: u64 = 0x0027_e0eb;
 const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
 const MOUNT_POINT: &str = "/sys/fs/cgroup";
+/// Where systemd mounts cgroup v2 beside v1.
+const HYBRID_NAME: &str = "unified";
 
 /// A container's folder in one hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hierarchy {
-    /// The mount point's name: `memory`, `cpu,cpuacct`, `systemd`; empty for cgroup v2.
+    /// The mount point's name: `memory`, `cpu,cpuacct`, `systemd`; empty for
+    /// cgroup v2 alone.
     pub name: String,
-    /// The controllers as mount options: `memory`, `cpu,cpuacct`, `name=systemd`.
+    /// The controllers as mount options: `memory`, `cpu,cpuacct`, `name=systemd`; empty for
+    /// cgroup v2.
     pub controllers: String,
     /// The container's folder.
     pub path: PathBuf,
@@ -58,8 +62,10 @@ pub fn locate(cgroups_path: &str, id: &str) -> Result<Box<dyn Cgroup>, Error> {
         }));
     }
     let mut mounts = None;
-    let hierarchies = own
+    // In the order in which they were mounted, which is the reverse of this file's.
+    let mut hierarchies: Vec<Hierarchy> = own
         .lines()
+        .rev()
         .filter_map(own_cgroup)
         .filter_map(|(controllers, own)| {
             let mount = mount_point(controllers, &mut mounts)?;
@@ -70,6 +76,17 @@ pub fn locate(cgroups_path: &str, id: &str) -> Result<Box<dyn Cgroup>, Error> {
             })
         })
         .collect();
+    // Hybrid hosts: the process tree of cgroup v2, without controllers.
+    let hybrid = Path::new(MOUNT_POINT).join(HYBRID_NAME);
+    if let Some(own) = own.lines().find_map(|line| line.strip_prefix("0::"))
+        && magic(&hybrid) == CGROUP2_SUPER_MAGIC
+    {
+        hierarchies.push(Hierarchy {
+            name: HYBRID_NAME.to_owned(),
+            controllers: String::new(),
+            path: place(hybrid, own),
+        });
+    }
     Ok(reopen(Record { unified: false, hierarchies }))
 }
 

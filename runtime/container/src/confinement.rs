@@ -10,7 +10,7 @@ use base_oci::runtime::{MemoryPolicy, Personality, Process, Seccomp, User};
 use kernel_paths::Procfs;
 use runtime_confine::seccomp::Filter;
 use runtime_confine::{capabilities, identity, labels, rlimits, scheduling, seccomp};
-use rustix::fs::{Mode, fchown, fstat};
+use rustix::fs::{Mode, OFlags, fchown, fstat};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::os::fd::AsFd;
@@ -169,17 +169,21 @@ impl Confinement {
     }
 }
 
-/// Gives stdin, stdout and stderr to the user, so that it can open them again through `/dev`; the
-/// null device stays everybody's.
+/// Gives stdin, stdout and stderr to the user, so that it can open them again through `/dev`.
+/// Where one is the host's null device it becomes the container's: the host's has no path inside.
 fn own_stdio(uid: u32) -> Result<(), Error> {
     let null = rustix::fs::makedev(1, 3);
     let stdio = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
-    for descriptor in stdio {
+    for (number, descriptor) in stdio.into_iter().enumerate() {
         let found = match fstat(descriptor.as_fd()) {
             Err(Errno::BADF) => continue,
             result => result.map_err(refused("look at stdio"))?,
         };
-        if found.st_rdev == null || found.st_uid == uid {
+        if found.st_rdev == null {
+            reopen_null(number)?;
+            continue;
+        }
+        if found.st_uid == uid {
             continue;
         }
         match fchown(descriptor, Some(rustix::fs::Uid::from_raw(uid)), None) {
@@ -189,4 +193,20 @@ fn own_stdio(uid: u32) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Puts the container's null device in the place of a standard descriptor, if it has one.
+fn reopen_null(number: usize) -> Result<(), Error> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NOCTTY;
+    let Ok(inside) = rustix::fs::open("/dev/null", flags, Mode::empty()) else { return Ok(()) };
+    let is_null = fstat(&inside).is_ok_and(|stat| stat.st_rdev == rustix::fs::makedev(1, 3));
+    if !is_null {
+        return Ok(());
+    }
+    match number {
+        0 => rustix::stdio::dup2_stdin(&inside),
+        1 => rustix::stdio::dup2_stdout(&inside),
+        _ => rustix::stdio::dup2_stderr(&inside),
+    }
+    .map_err(refused("open the container's null device"))
 }

@@ -89,7 +89,13 @@ fn prepare(request: &CreateRequest<'_>) -> Result<Prepared, Error> {
         bundle: &bundle,
         base: request.rootfs_mounts.iter().map(base_mount).collect(),
         cgroups: CgroupMounts {
-            hierarchies: cgroup_record.hierarchies.iter().map(mount).collect(),
+            hierarchies: cgroup_record
+                .hierarchies
+                .iter()
+                // A hybrid host's cgroup v2 tree is not shown, as under runc.
+                .filter(|h| cgroup_record.unified || !h.controllers.is_empty())
+                .map(mount)
+                .collect(),
             unified: cgroup_record.unified,
             private: namespaces.makes(NamespaceKind::Cgroup),
         },

@@ -86,10 +86,13 @@ impl ParentEnd {
     /// Waits for the child's next word.
     pub(crate) fn receive(&self) -> Result<Report, Error> {
         let mut buffer = [0_u8; MAX_MESSAGE + 2];
-        let (length, descriptors) = match message::receive(&self.0, &mut buffer) {
-            Err(rustix::io::Errno::CONNRESET) => (0, Vec::new()),
-            result => result.map_err(refused("hear from the container's first process"))?,
+        let received = match message::receive(&self.0, &mut buffer) {
+            // It ended before it read all that it was told (unix(7)); its last word comes after.
+            Err(rustix::io::Errno::CONNRESET) => message::receive(&self.0, &mut buffer),
+            result => result,
         };
+        let (length, descriptors) =
+            received.map_err(refused("hear from the container's first process"))?;
         Ok(match buffer[..length] {
             [HOOKS, ..] => Report::Hooks,
             [READY, ..] => Report::Ready(descriptors.into_iter().next()),
@@ -188,6 +191,15 @@ mod tests {
         );
         drop(child);
         assert!(matches!(parent.receive().unwrap(), Report::Died));
+    }
+
+    #[test]
+    fn the_last_word_of_a_child_that_did_not_listen_is_heard() {
+        let (parent, child) = pair().unwrap();
+        parent.tell(Progress::Mapped);
+        child.failed(&Error::AlreadyExists);
+        drop(child);
+        assert!(matches!(parent.receive().unwrap(), Report::Failed { .. }));
     }
 
     #[test]

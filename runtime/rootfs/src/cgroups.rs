@@ -65,7 +65,6 @@ impl CgroupMounts {
     /// A tmpfs with a folder for each hierarchy, and links for those that share one.
     fn mount_v1(&self, options: &Options, target: &OwnedFd) -> Result<OwnedFd, Error> {
         let plain = |what: &str| format!("mount cgroup: {what}");
-        let readonly = options.is_readonly();
         let writable = options.writable();
         let tmpfs = Options { data: vec!["mode=755".to_owned()], ..writable.clone() };
         let tree = new_mount("tmpfs", "tmpfs", &tmpfs)?;
@@ -100,9 +99,7 @@ impl CgroupMounts {
             }
         }
         apply_propagation(&tree, options).map_err(refused(|| plain("propagation")))?;
-        if readonly {
-            crate::mounts::make_readonly(&tree, false).map_err(refused(|| plain("read-only")))?;
-        }
+        // The tmpfs itself stays writable, as under runc: it is the container's own.
         Ok(tree)
     }
 }
@@ -115,10 +112,6 @@ fn bind(hierarchy: &CgroupMount, options: &Options) -> Result<OwnedFd, Error> {
 }
 
 impl Options {
-    fn is_readonly(&self) -> bool {
-        self.change.set & kernel_sys::mount::attribute::RDONLY != 0
-    }
-
     /// The same without read-only, for a file system that is filled first.
     fn writable(&self) -> Self {
         let mut options = self.clone();

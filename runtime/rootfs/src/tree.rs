@@ -116,7 +116,14 @@ impl Tree<'_> {
             let target = self.root.open(&mount.destination, OFlags::PATH).map_err(path(step))?;
             return apply_attributes(&target, &mount.options).map_err(refused(step));
         }
-        let tree = detached(mount)?;
+        let tree = match self.inherited_mode(mount) {
+            Some(mode) => {
+                let mut inheriting = mount.clone();
+                inheriting.options.data.push(format!("mode={mode:o}"));
+                detached(&inheriting)?
+            }
+            None => detached(mount)?,
+        };
         let target = self.target(mount, &tree)?;
         if mount.options.copy_up && mount.fstype == "tmpfs" {
             let hidden = self
@@ -129,6 +136,16 @@ impl Tree<'_> {
         }
         attach(&tree, &target).map_err(refused(step))?;
         apply_propagation(&tree, &mount.options).map_err(refused(step))
+    }
+
+    /// The permissions that a tmpfs takes over from the folder that it hides, as under runc.
+    fn inherited_mode(&self, mount: &PlannedMount) -> Option<u32> {
+        let has_mode = mount.options.data.iter().any(|option| option.starts_with("mode="));
+        if mount.fstype != "tmpfs" || has_mode {
+            return None;
+        }
+        let hidden = self.root.open(&mount.destination, OFlags::PATH | OFlags::DIRECTORY).ok()?;
+        Some(statat(&hidden, "", AtFlags::EMPTY_PATH).ok()?.st_mode & 0o7777)
     }
 
     /// The place of a mount, made if it is missing: a file for a file, else a folder.
