@@ -49,7 +49,20 @@ impl Tasks {
                 running.spawn(async move { tasks.adopt_one(&namespace, &id).await });
             }
             if running.join_next().await.is_none() {
+                self.remove_dead_sockets();
                 return Ok(());
+            }
+        }
+    }
+
+    /// Removes the sockets of shims that no task has: they left while nobody looked.
+    fn remove_dead_sockets(&self) {
+        let used = self.addresses();
+        let sockets = std::fs::read_dir(self.around().layout.sockets());
+        for socket in sockets.into_iter().flatten().flatten() {
+            let address = format!("unix://{}", socket.path().display());
+            if !used.contains(&address) {
+                self.around().remove_socket(Some(&address));
             }
         }
     }

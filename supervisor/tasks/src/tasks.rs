@@ -16,7 +16,7 @@ use contracts_supervisor_api::types::Envelope;
 use contracts_supervisor_api::{any, topics};
 use prost::Message;
 use prost_types::Any;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -350,6 +350,16 @@ impl Tasks {
         let mut ids: Vec<String> = present.map(|((_, id), _)| id.clone()).collect();
         ids.sort();
         ids
+    }
+
+    /// The addresses of all tasks' shims.
+    pub(crate) fn addresses(&self) -> HashSet<String> {
+        let slots = self.slots();
+        let present = slots.values().filter_map(|slot| match slot {
+            Slot::Present(task) => task.record.address.clone(),
+            _ => None,
+        });
+        present.collect()
     }
 
     /// Waits until a process has ended.
