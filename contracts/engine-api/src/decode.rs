@@ -171,4 +171,18 @@ mod tests {
              container.ExecStartRequest"
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_decoded_or_refused(bytes: Vec<u8>) {
+            let _ = CreateRequest::from_slice(&bytes);
+        }
+
+        #[test]
+        fn any_cut_of_a_body_is_refused_as_cut(length in 1_usize..90) {
+            let text = br#"{"Image":"debian","Cmd":["true"],"HostConfig":{"Memory":12,"Dns":null},"Labels":{"a":"b"}}"#;
+            let error = CreateRequest::from_slice(&text[..length]).unwrap_err();
+            proptest::prop_assert_eq!(error, DecodeError::Truncated);
+        }
+    }
 }

@@ -209,4 +209,15 @@ mod tests {
         assert!(!filters.matches_pairs("label", Some(&labels(&[("a", ""), ("b", "3")]))));
         assert!(!filters.matches_pairs("label", None));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn filters_survive_their_json(pairs: Vec<(String, String)>) {
+            let mut filters = Filters::default();
+            for (name, value) in pairs {
+                filters.add(name, value);
+            }
+            proptest::prop_assert_eq!(Filters::from_json(&filters.to_json()).unwrap(), filters);
+        }
+    }
 }

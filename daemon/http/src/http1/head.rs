@@ -162,4 +162,21 @@ mod tests {
             assert!(parse_text(&text).is_err(), "{lines}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_parsed_or_refused(bytes: Vec<u8>) {
+            let _ = parse(&bytes);
+        }
+
+        #[test]
+        fn any_header_is_parsed_or_refused(name in "[ -~]{0,20}", value: Vec<u8>) {
+            let mut bytes = b"GET / HTTP/1.1\r\nHost: d\r\n".to_vec();
+            bytes.extend_from_slice(name.as_bytes());
+            bytes.extend_from_slice(b": ");
+            bytes.extend_from_slice(&value);
+            bytes.extend_from_slice(b"\r\n\r\n");
+            let _ = parse(&bytes);
+        }
+    }
 }
