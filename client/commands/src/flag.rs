@@ -113,6 +113,9 @@ pub fn parse_bool(text: &str) -> Result<bool, String> {
     }
 }
 
+/// Checks a value; the error is what is said about it.
+pub type Check = fn(&str) -> Result<(), String>;
+
 /// A flag's definition.
 #[derive(Clone, Copy, Debug)]
 pub struct Flag {
@@ -128,7 +131,7 @@ pub struct Flag {
     pub help: &'static str,
     /// Left out of help: deprecated.
     pub hidden: bool,
-    check: Option<fn(&str) -> Result<(), String>>,
+    check: Option<Check>,
 }
 
 impl Flag {
@@ -161,7 +164,7 @@ impl Flag {
 
     /// Checks values as they are read.
     #[must_use]
-    pub const fn checked(mut self, check: fn(&str) -> Result<(), String>) -> Self {
+    pub const fn checked(mut self, check: Check) -> Self {
         self.check = Some(check);
         self
     }

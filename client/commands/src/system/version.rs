@@ -109,7 +109,7 @@ fn server_text(server: &VersionResponse) -> String {
     let name = &server.platform.name;
     let mut out =
         if name.is_empty() { "Server:\n".to_owned() } else { format!("Server: {name}\n") };
-    let mut own = vec![ComponentVersion {
+    let own = vec![ComponentVersion {
         name: "Engine".to_owned(),
         version: server.version.clone(),
         details: Some(
@@ -128,7 +128,7 @@ fn server_text(server: &VersionResponse) -> String {
         ),
     }];
     let components = server.components.as_ref().filter(|list| !list.is_empty());
-    for component in components.unwrap_or(&mut own).iter() {
+    for component in components.unwrap_or(&own) {
         out.push_str(&component_text(component));
     }
     align_with(&out, 0, 0)

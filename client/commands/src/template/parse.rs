@@ -53,20 +53,23 @@ pub(super) fn parse(template: &str) -> Result<Vec<Node>, String> {
     let mut pieces = pieces(template)?.into_iter();
     let (nodes, end) = block(&mut pieces, 0)?;
     match end {
-        End::Template => Ok(nodes),
+        Closing::EndOfText => Ok(nodes),
         _ => Err("unexpected {{end}} or {{else}}".to_owned()),
     }
 }
 
 /// What ended a block.
-enum End {
-    Template,
-    End,
+enum Closing {
+    EndOfText,
+    Keyword,
     /// With what follows: the words of an `else if`.
     Else(Vec<Token>),
 }
 
-fn block(pieces: &mut std::vec::IntoIter<Piece>, depth: usize) -> Result<(Vec<Node>, End), String> {
+fn block(
+    pieces: &mut std::vec::IntoIter<Piece>,
+    depth: usize,
+) -> Result<(Vec<Node>, Closing), String> {
     if depth > MAX_DEPTH {
         return Err("blocks are nested too deeply".to_owned());
     }
@@ -86,8 +89,8 @@ fn block(pieces: &mut std::vec::IntoIter<Piece>, depth: usize) -> Result<(Vec<No
         };
         let rest = tokens.get(1..).unwrap_or_default();
         match keyword {
-            "end" => return Ok((nodes, End::End)),
-            "else" => return Ok((nodes, End::Else(rest.to_vec()))),
+            "end" => return Ok((nodes, Closing::Keyword)),
+            "else" => return Ok((nodes, Closing::Else(rest.to_vec()))),
             "if" => nodes.push(conditional(rest, pieces, depth)?),
             "with" | "range" => {
                 let value = pipeline(rest)?;
@@ -101,7 +104,7 @@ fn block(pieces: &mut std::vec::IntoIter<Piece>, depth: usize) -> Result<(Vec<No
             _ => nodes.push(Node::Action(pipeline(&tokens)?)),
         }
     }
-    if depth == 0 { Ok((nodes, End::Template)) } else { Err("unexpected EOF".to_owned()) }
+    if depth == 0 { Ok((nodes, Closing::EndOfText)) } else { Err("unexpected EOF".to_owned()) }
 }
 
 fn conditional(
@@ -115,12 +118,12 @@ fn conditional(
         let (body, end) = block(pieces, depth + 1)?;
         cases.push((condition, body));
         match end {
-            End::Else(words) => match words.split_first() {
+            Closing::Else(words) => match words.split_first() {
                 Some((Token::Word(word), rest)) if word == "if" => condition = pipeline(rest)?,
                 None => {
                     let (otherwise, end) = block(pieces, depth + 1)?;
                     return match end {
-                        End::End => Ok(Node::If { cases, otherwise }),
+                        Closing::Keyword => Ok(Node::If { cases, otherwise }),
                         _ => Err("expected end; found {{else}}".to_owned()),
                     };
                 }
@@ -137,11 +140,11 @@ fn body_and_else(
 ) -> Result<(Vec<Node>, Vec<Node>), String> {
     let (body, end) = block(pieces, depth + 1)?;
     match end {
-        End::Else(words) if words.is_empty() => match block(pieces, depth + 1)? {
-            (otherwise, End::End) => Ok((body, otherwise)),
+        Closing::Else(words) if words.is_empty() => match block(pieces, depth + 1)? {
+            (otherwise, Closing::Keyword) => Ok((body, otherwise)),
             _ => Err("expected end; found {{else}}".to_owned()),
         },
-        End::Else(_) => Err("unexpected words after else".to_owned()),
+        Closing::Else(_) => Err("unexpected words after else".to_owned()),
         _ => Ok((body, Vec::new())),
     }
 }

@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn mounts_are_read_with_their_options() {
         let text = "type=bind,\"source=/a,b\",target=/c,readonly,bind-propagation=rslave";
-        let mount = super::mount(text, Path::new("/")).unwrap();
+        let mount = mount(text, Path::new("/")).unwrap();
         assert_eq!((mount.source.as_str(), mount.read_only), ("/a,b", true));
         assert_eq!(mount.bind_options.unwrap().propagation, "rslave");
         let mount = super::mount("type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=1777", Path::new("/"));

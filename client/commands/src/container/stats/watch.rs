@@ -12,8 +12,11 @@ use contracts_engine_api::events::Message;
 use contracts_engine_api::{Filters, decode};
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+/// How long the first drawing waits for everybody's first sample.
+const FIRST_SAMPLES: Duration = Duration::from_secs(2);
+const POLL: Duration = Duration::from_millis(20);
 const REFRESH: Duration = Duration::from_millis(500);
 /// The longest sample that is accepted.
 const MAX_LINE: u64 = 1024 * 1024;
@@ -55,12 +58,24 @@ impl Watch {
         Self { state }
     }
 
+    fn wait_for_first_samples(&self) {
+        let begun = Instant::now();
+        let missing = || lock(&self.state).containers.iter().any(|(_, figures)| figures.is_none());
+        while begun.elapsed() < FIRST_SAMPLES && missing() {
+            std::thread::sleep(POLL);
+        }
+    }
+
     /// Draws until there is nothing left to watch.
     pub(super) fn show(
         &self,
         render: impl Fn(&[Shown]) -> Result<String, Failure>,
     ) -> Result<(), Failure> {
         let screen = terminal::stdout_is_terminal();
+        self.wait_for_first_samples();
+        if screen {
+            output::print("\x1b[2J")?;
+        }
         loop {
             let (containers, complete) = {
                 let state = lock(&self.state);
