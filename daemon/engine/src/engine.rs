@@ -3,18 +3,87 @@
 //! Answers are of the newest API version and complete; the HTTP layer takes away what older
 //! versions do not have. Errors carry Docker's text and the `Kind` that decides the status.
 
+use crate::adopt;
+use crate::container::Containers;
 use crate::error::{Error, Result};
-use crate::requests::*;
+use crate::events::Events;
+use crate::exec::Execs;
+use crate::images::{self, Images};
+use crate::record::Store;
+use crate::requests::{
+    AttachOptions, ContainerListOptions, EventsOptions, ExecStartOptions, ImageListOptions,
+    ImageRemoveOptions, LogsOptions, PullOptions, RemoveOptions, StatsOptions, StopOptions,
+    WaitCondition,
+};
+use crate::shared::{EngineConfig, Shared, blocking};
+use crate::spec::HostFacts;
 use crate::streams::{Attachment, ContainerWait, EventStream, Logs};
+use crate::supervisor::Supervisor;
+use base_errors::Chain;
 use contracts_engine_api::auth::AuthConfig;
 use contracts_engine_api::{Filters, container, exec, image, network, progress, system, volume};
+use daemon_network::Networks;
+use daemon_volumes::Volumes;
+use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// A cheap handle on the engine.
 #[derive(Clone)]
-pub struct Engine {}
+pub struct Engine(Arc<Shared>);
 
 impl Engine {
+    /// Opens everything below the two roots, and takes over what an earlier process left.
+    ///
+    /// # Errors
+    /// A root cannot be used, the network cannot be set up, or the supervisor does not answer.
+    pub async fn open(config: EngineConfig) -> Result<Self> {
+        let settings = config.networks.clone();
+        let opening = blocking("open networks", move || Networks::open(settings));
+        let store = Store::open(&config.data_root, &config.exec_root)?;
+        let volumes = Volumes::open(&config.data_root)
+            .map_err(|error| Error::internal("open volumes", error))?;
+        images::write_hosts(
+            &config.exec_root,
+            &config.registry_mirrors,
+            &config.insecure_registries,
+        )
+        .map_err(|error| Error::internal("write registry hosts", error))?;
+        let identity = adopt::identity(&config.data_root)?;
+        let networks =
+            opening.await?.map_err(|error| Error::internal("open networks", Chain(&error)))?;
+        let supervisor = Supervisor::at(&config.supervisor_socket);
+        let shared = Arc::new(Shared {
+            facts: HostFacts::gather(),
+            images: Images::new(supervisor.clone()),
+            networks: Arc::new(networks),
+            containers: Containers::default(),
+            execs: Execs::default(),
+            events: Events::new(),
+            supervisor,
+            volumes,
+            store,
+            identity,
+            config,
+        });
+        adopt::adopt(&shared).await?;
+        adopt::listen(&shared);
+        Ok(Self(shared))
+    }
+
+    /// Whether a container runs or waits to be started again.
+    #[must_use]
+    pub fn busy(&self) -> bool {
+        self.0.containers.all().iter().any(|container| container.view().running())
+    }
+
+    /// Gives back what only a living daemon needs; containers go on.
+    pub async fn close(&self) {
+        let closed = self.0.network("close networks", Networks::shutdown).await;
+        if let Err(error) = closed {
+            tracing::warn!(%error, "networks not closed");
+        }
+    }
+
     // System.
 
     /// `GET /info`.
@@ -22,13 +91,13 @@ impl Engine {
     /// # Errors
     /// The supervisor cannot be reached.
     pub async fn info(&self) -> Result<system::Info> {
-        Err(Error::Unimplemented("info"))
+        self.0.info().await
     }
 
     /// `GET /version`.
     #[must_use]
     pub fn version(&self) -> system::VersionResponse {
-        system::VersionResponse::default()
+        crate::system::version()
     }
 
     /// `GET /system/df`, every list filled.
@@ -36,7 +105,7 @@ impl Engine {
     /// # Errors
     /// The supervisor cannot be reached.
     pub async fn disk_usage(&self) -> Result<system::DiskUsage> {
-        Err(Error::Unimplemented("system df"))
+        self.0.disk_usage().await
     }
 
     /// `GET /events`: kept ones since then, then new ones until dropped.
@@ -44,8 +113,7 @@ impl Engine {
     /// # Errors
     /// A filter is wrong.
     pub async fn events(&self, options: EventsOptions) -> Result<EventStream> {
-        let _ = options;
-        Err(Error::Unimplemented("events"))
+        Ok(self.0.events.subscribe(options))
     }
 
     // Containers.
@@ -60,8 +128,7 @@ impl Engine {
         platform: Option<String>,
         request: container::CreateRequest,
     ) -> Result<container::CreateResponse> {
-        let _ = (name, platform, request);
-        Err(Error::Unimplemented("container create"))
+        self.0.container_create(name, platform, request).await
     }
 
     /// `POST /containers/{id}/start`.
@@ -69,8 +136,7 @@ impl Engine {
     /// # Errors
     /// `NotModified` when it runs; the text of what failed otherwise.
     pub async fn container_start(&self, id: &str) -> Result<()> {
-        let _ = id;
-        Err(Error::Unimplemented("container start"))
+        self.0.container_start(id).await
     }
 
     /// `GET /containers/{id}/json`.
@@ -82,8 +148,7 @@ impl Engine {
         id: &str,
         size: bool,
     ) -> Result<container::InspectResponse> {
-        let _ = (id, size);
-        Err(Error::Unimplemented("container inspect"))
+        self.0.container_inspect(id, size).await
     }
 
     /// `GET /containers/json`, newest first.
@@ -94,8 +159,7 @@ impl Engine {
         &self,
         options: ContainerListOptions,
     ) -> Result<Vec<container::Summary>> {
-        let _ = options;
-        Err(Error::Unimplemented("container list"))
+        self.0.container_list(options).await
     }
 
     /// `GET /containers/{id}/logs`.
@@ -103,8 +167,7 @@ impl Engine {
     /// # Errors
     /// No such container, or its log driver cannot be read.
     pub async fn container_logs(&self, id: &str, options: LogsOptions) -> Result<Logs> {
-        let _ = (id, options);
-        Err(Error::Unimplemented("container logs"))
+        self.0.container_logs(id, options).await
     }
 
     /// `POST /containers/{id}/attach`, first half: answer the client's request head according to
@@ -113,8 +176,7 @@ impl Engine {
     /// # Errors
     /// No such container, wrong detach keys, or it is paused.
     pub async fn container_attach(&self, id: &str, options: AttachOptions) -> Result<Attachment> {
-        let _ = (id, options);
-        Err(Error::Unimplemented("container attach"))
+        self.0.container_attach(id, options).await
     }
 
     /// `POST /containers/{id}/wait`. Registered once this returns; the answer comes from
@@ -127,8 +189,7 @@ impl Engine {
         id: &str,
         condition: WaitCondition,
     ) -> Result<ContainerWait> {
-        let _ = (id, condition);
-        Err(Error::Unimplemented("container wait"))
+        self.0.container_wait(id, condition)
     }
 
     /// `POST /containers/{id}/stop`.
@@ -136,8 +197,7 @@ impl Engine {
     /// # Errors
     /// `NotModified` when it does not run.
     pub async fn container_stop(&self, id: &str, options: StopOptions) -> Result<()> {
-        let _ = (id, options);
-        Err(Error::Unimplemented("container stop"))
+        self.0.container_stop(id, &options).await
     }
 
     /// `POST /containers/{id}/restart`.
@@ -145,8 +205,7 @@ impl Engine {
     /// # Errors
     /// As stop and start.
     pub async fn container_restart(&self, id: &str, options: StopOptions) -> Result<()> {
-        let _ = (id, options);
-        Err(Error::Unimplemented("container restart"))
+        self.0.container_restart(id, &options).await
     }
 
     /// `POST /containers/{id}/kill`; no signal is SIGKILL.
@@ -154,8 +213,7 @@ impl Engine {
     /// # Errors
     /// It does not run, or there is no such signal.
     pub async fn container_kill(&self, id: &str, signal: Option<String>) -> Result<()> {
-        let _ = (id, signal);
-        Err(Error::Unimplemented("container kill"))
+        self.0.container_kill(id, signal.as_deref()).await
     }
 
     /// `POST /containers/{id}/pause`.
@@ -163,8 +221,7 @@ impl Engine {
     /// # Errors
     /// It does not run, or is paused.
     pub async fn container_pause(&self, id: &str) -> Result<()> {
-        let _ = id;
-        Err(Error::Unimplemented("container pause"))
+        self.0.container_pause(id, true).await
     }
 
     /// `POST /containers/{id}/unpause`.
@@ -172,8 +229,7 @@ impl Engine {
     /// # Errors
     /// It is not paused.
     pub async fn container_unpause(&self, id: &str) -> Result<()> {
-        let _ = id;
-        Err(Error::Unimplemented("container unpause"))
+        self.0.container_pause(id, false).await
     }
 
     /// `DELETE /containers/{id}`.
@@ -181,8 +237,7 @@ impl Engine {
     /// # Errors
     /// It runs and `force` is not set.
     pub async fn container_remove(&self, id: &str, options: RemoveOptions) -> Result<()> {
-        let _ = (id, options);
-        Err(Error::Unimplemented("container remove"))
+        self.0.container_remove(id, options).await
     }
 
     /// `POST /containers/{id}/resize`.
@@ -190,8 +245,7 @@ impl Engine {
     /// # Errors
     /// It does not run.
     pub async fn container_resize(&self, id: &str, height: u32, width: u32) -> Result<()> {
-        let _ = (id, height, width);
-        Err(Error::Unimplemented("container resize"))
+        self.0.container_resize(id, height, width).await
     }
 
     /// `GET /containers/{id}/stats`: one sample, or one each second until the receiver is dropped.
@@ -203,8 +257,7 @@ impl Engine {
         id: &str,
         options: StatsOptions,
     ) -> Result<mpsc::Receiver<container::StatsResponse>> {
-        let _ = (id, options);
-        Err(Error::Unimplemented("container stats"))
+        self.0.container_stats(id, options).await
     }
 
     /// `POST /containers/prune`.
@@ -212,8 +265,7 @@ impl Engine {
     /// # Errors
     /// A filter is wrong.
     pub async fn container_prune(&self, filters: Filters) -> Result<container::PruneReport> {
-        let _ = filters;
-        Err(Error::Unimplemented("container prune"))
+        self.0.container_prune(&filters).await
     }
 
     // Exec.
@@ -227,8 +279,7 @@ impl Engine {
         id: &str,
         request: exec::ExecCreateRequest,
     ) -> Result<container::IdResponse> {
-        let _ = (id, request);
-        Err(Error::Unimplemented("exec create"))
+        self.0.exec_create(id, request)
     }
 
     /// `POST /exec/{id}/start` without `Detach`, first half: answer the client's request head,
@@ -237,8 +288,7 @@ impl Engine {
     /// # Errors
     /// No such exec.
     pub async fn exec_start(&self, id: &str, options: ExecStartOptions) -> Result<Attachment> {
-        let _ = (id, options);
-        Err(Error::Unimplemented("exec start"))
+        self.0.exec_start(id, options)
     }
 
     /// `POST /exec/{id}/start` with `Detach`.
@@ -246,8 +296,7 @@ impl Engine {
     /// # Errors
     /// No such exec, or the command cannot be run.
     pub async fn exec_start_detached(&self, id: &str, options: ExecStartOptions) -> Result<()> {
-        let _ = (id, options);
-        Err(Error::Unimplemented("exec start"))
+        self.0.exec_start_detached(id, options).await
     }
 
     /// `GET /exec/{id}/json`.
@@ -255,7 +304,7 @@ impl Engine {
     /// # Errors
     /// No such exec.
     pub async fn exec_inspect(&self, id: &str) -> Result<exec::ExecInspectResponse> {
-        Err(Error::NoSuchExec(id.to_owned()))
+        self.0.exec_inspect(id)
     }
 
     /// `POST /exec/{id}/resize`.
@@ -263,8 +312,7 @@ impl Engine {
     /// # Errors
     /// No such exec, or it does not run.
     pub async fn exec_resize(&self, id: &str, height: u32, width: u32) -> Result<()> {
-        let _ = (height, width);
-        Err(Error::NoSuchExec(id.to_owned()))
+        self.0.exec_resize(id, height, width).await
     }
 
     // Images.
@@ -278,8 +326,7 @@ impl Engine {
         &self,
         options: PullOptions,
     ) -> Result<mpsc::Receiver<progress::Message>> {
-        let _ = options;
-        Err(Error::Unimplemented("image pull"))
+        self.0.image_pull(options).await
     }
 
     /// `GET /images/json`.
@@ -287,8 +334,7 @@ impl Engine {
     /// # Errors
     /// A filter is wrong.
     pub async fn image_list(&self, options: ImageListOptions) -> Result<Vec<image::Summary>> {
-        let _ = options;
-        Err(Error::Unimplemented("image list"))
+        self.0.image_list(options).await
     }
 
     /// `GET /images/{name}/json`; `manifests` fills `Manifests`.
@@ -300,8 +346,7 @@ impl Engine {
         name: &str,
         manifests: bool,
     ) -> Result<image::InspectResponse> {
-        let _ = (name, manifests);
-        Err(Error::Unimplemented("image inspect"))
+        self.0.image_inspect(name, manifests).await
     }
 
     /// `GET /images/{name}/history`.
@@ -309,8 +354,7 @@ impl Engine {
     /// # Errors
     /// No such image.
     pub async fn image_history(&self, name: &str) -> Result<Vec<image::HistoryItem>> {
-        let _ = name;
-        Err(Error::Unimplemented("image history"))
+        self.0.image_history(name).await
     }
 
     /// `DELETE /images/{name}`.
@@ -322,8 +366,7 @@ impl Engine {
         name: &str,
         options: ImageRemoveOptions,
     ) -> Result<Vec<image::DeleteResponse>> {
-        let _ = (name, options);
-        Err(Error::Unimplemented("image remove"))
+        self.0.image_remove(name, options).await
     }
 
     /// `POST /images/{name}/tag`.
@@ -331,8 +374,7 @@ impl Engine {
     /// # Errors
     /// No such image, or the new name is wrong.
     pub async fn image_tag(&self, name: &str, repository: &str, tag: &str) -> Result<()> {
-        let _ = (name, repository, tag);
-        Err(Error::Unimplemented("image tag"))
+        self.0.image_tag(name, repository, tag).await
     }
 
     /// `POST /auth`.
@@ -351,8 +393,7 @@ impl Engine {
     /// # Errors
     /// A filter is wrong.
     pub async fn network_list(&self, filters: Filters) -> Result<Vec<network::Network>> {
-        let _ = filters;
-        Err(Error::Unimplemented("network list"))
+        self.0.network_list(&filters).await
     }
 
     /// `GET /networks/{id}`, with `Containers`.
@@ -360,8 +401,7 @@ impl Engine {
     /// # Errors
     /// No such network.
     pub async fn network_inspect(&self, id: &str) -> Result<network::Network> {
-        let _ = id;
-        Err(Error::Unimplemented("network inspect"))
+        self.0.network_inspect(id).await
     }
 
     // Volumes.
@@ -371,8 +411,8 @@ impl Engine {
     /// # Errors
     /// The name or driver is wrong.
     pub async fn volume_create(&self, request: volume::CreateRequest) -> Result<volume::Volume> {
-        let _ = request;
-        Err(Error::Unimplemented("volume create"))
+        let shared = self.0.clone();
+        blocking("create volume", move || shared.volume_create(request)).await?
     }
 
     /// `GET /volumes`.
@@ -380,8 +420,8 @@ impl Engine {
     /// # Errors
     /// A filter is wrong.
     pub async fn volume_list(&self, filters: Filters) -> Result<volume::ListResponse> {
-        let _ = filters;
-        Err(Error::Unimplemented("volume list"))
+        let shared = self.0.clone();
+        blocking("list volumes", move || shared.volume_list(&filters)).await?
     }
 
     /// `GET /volumes/{name}`.
@@ -389,8 +429,7 @@ impl Engine {
     /// # Errors
     /// No such volume.
     pub async fn volume_inspect(&self, name: &str) -> Result<volume::Volume> {
-        let _ = name;
-        Err(Error::Unimplemented("volume inspect"))
+        self.0.volume_inspect(name)
     }
 
     /// `DELETE /volumes/{name}`.
@@ -398,7 +437,7 @@ impl Engine {
     /// # Errors
     /// No such volume, or a container uses it.
     pub async fn volume_remove(&self, name: &str, force: bool) -> Result<()> {
-        let _ = (name, force);
-        Err(Error::Unimplemented("volume remove"))
+        let (shared, name) = (self.0.clone(), name.to_owned());
+        blocking("remove volume", move || shared.volume_remove(&name, force)).await?
     }
 }

@@ -93,6 +93,11 @@ impl Error {
         Self::Internal { step, cause: cause.to_string() }
     }
 
+    /// A failure whose text is Docker's, without a step of ours in front.
+    pub(crate) fn internal_text(text: String) -> Self {
+        Self::Remote { kind: Kind::Internal, message: text }
+    }
+
     /// An input error with this text.
     pub(crate) fn invalid(text: impl Into<String>) -> Self {
         Self::Invalid(text.into())

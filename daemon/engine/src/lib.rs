@@ -17,7 +17,24 @@
 mod engine;
 mod error;
 mod requests;
+mod shared;
 mod streams;
+
+mod container;
+mod events;
+mod exec;
+mod images;
+mod networks;
+mod stats;
+mod system;
+mod volumes;
+
+mod adopt;
+mod client;
+mod record;
+mod reference;
+mod spec;
+mod supervisor;
 
 pub use engine::Engine;
 pub use error::{Error, Result};
@@ -26,4 +43,6 @@ pub use requests::{
     ImageListOptions, ImageRemoveOptions, LogsOptions, PullOptions, RemoveOptions, StatsOptions,
     StopOptions, Transport, WaitCondition,
 };
+pub use shared::{EngineConfig, OWN_RUNTIME};
 pub use streams::{Attachment, ContainerWait, EventStream, LogEntry, Logs};
+pub use supervisor::traced;

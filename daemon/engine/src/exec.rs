@@ -1,0 +1,479 @@
+//! Further processes in a running container.
+
+use crate::client::{self, Client};
+use crate::container::{
+    Container, accounts, attach_socket, connect, detach_keys, framing, rootfs, start_failure,
+    wait_for_exit,
+};
+use crate::error::{Error, Result};
+use crate::record::Phase;
+use crate::requests::{ClientStream, ExecStartOptions};
+use crate::shared::Shared;
+use crate::spec;
+use crate::streams::Attachment;
+use crate::supervisor::failed;
+use base_errors::Kind;
+use base_faults as faults;
+use base_ids::ExecId;
+use base_oci::runtime::{ConsoleSize, Process};
+use contracts_engine_api::container::IdResponse;
+use contracts_engine_api::exec::{ExecCreateRequest, ExecInspectResponse, ExecProcessConfig};
+use contracts_engine_api::stream::Stream;
+use contracts_shim_api::attach::AttachRequest;
+use contracts_shim_api::stdio::{GantryStdio, StdioUri};
+use contracts_supervisor_api::any;
+use contracts_supervisor_api::services::tasks::{
+    DeleteProcessRequest, ExecProcessRequest, StartRequest,
+};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Finished sessions that a container keeps, for those who ask for the exit code late.
+const KEPT_FINISHED: usize = 64;
+
+/// All exec sessions.
+#[derive(Default)]
+pub(crate) struct Execs(Mutex<HashMap<ExecId, Arc<Exec>>>);
+
+/// One session.
+struct Exec {
+    id: ExecId,
+    container: Arc<Container>,
+    request: ExecCreateRequest,
+    detach_keys: Vec<u8>,
+    progress: Mutex<Progress>,
+}
+
+/// How far a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Created,
+    Starting,
+    Running { pid: u32 },
+    Finished { code: i64 },
+}
+
+impl Execs {
+    fn all(&self) -> std::sync::MutexGuard<'_, HashMap<ExecId, Arc<Exec>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, id: &str) -> Result<Arc<Exec>> {
+        let missing = || Error::NoSuchExec(id.to_owned());
+        let parsed: ExecId = id.parse().map_err(|_| missing())?;
+        self.all().get(&parsed).cloned().ok_or_else(missing)
+    }
+
+    /// Ids of a container's sessions that run.
+    pub(crate) fn running(&self, container: &Container) -> Vec<String> {
+        let ids = container.execs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let all = self.all();
+        let runs = |id: &&ExecId| {
+            all.get(*id).is_some_and(|e| !matches!(e.progress(), Progress::Finished { .. }))
+        };
+        ids.iter().filter(runs).map(ToString::to_string).collect()
+    }
+
+    /// Forgets a container's sessions.
+    pub(crate) fn forget(&self, container: &Container) {
+        let ids =
+            std::mem::take(&mut *container.execs.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut all = self.all();
+        for id in ids {
+            all.remove(&id);
+        }
+    }
+
+    fn insert(&self, exec: Arc<Exec>) {
+        let mut ids = exec.container.execs.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.push(exec.id.clone());
+        let mut all = self.all();
+        if ids.len() > KEPT_FINISHED {
+            let finished = |id: &ExecId| {
+                all.get(id).is_none_or(|e| matches!(e.progress(), Progress::Finished { .. }))
+            };
+            if let Some(at) = ids.iter().position(finished) {
+                all.remove(&ids.remove(at));
+            }
+        }
+        drop(ids);
+        all.insert(exec.id.clone(), exec);
+    }
+}
+
+impl Exec {
+    fn progress(&self) -> Progress {
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn advance(&self, to: Progress) {
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = to;
+    }
+
+    /// Takes the right to start it, which exists once.
+    fn claim(&self) -> Result<()> {
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        match *progress {
+            Progress::Created => {
+                *progress = Progress::Starting;
+                Ok(())
+            }
+            Progress::Starting | Progress::Running { .. } => {
+                Err(Error::Conflict(format!("exec command {} is already running", self.id)))
+            }
+            Progress::Finished { .. } => {
+                Err(Error::Conflict(format!("exec command {} has already run", self.id)))
+            }
+        }
+    }
+
+    fn command(&self) -> &[String] {
+        self.request.cmd.as_deref().unwrap_or_default()
+    }
+}
+
+/// A container that execs can work in.
+fn runnable(container: &Container) -> Result<()> {
+    match container.view().state.phase {
+        Phase::Running => Ok(()),
+        Phase::Paused => Err(Error::PausedForExec(container.record.name.clone())),
+        Phase::Restarting => Err(Error::Conflict(format!(
+            "Container {} is restarting, wait until the container is running",
+            container.id()
+        ))),
+        _ => Err(Error::NotRunning(container.id().to_string())),
+    }
+}
+
+impl Shared {
+    /// `POST /containers/{id}/exec`.
+    pub(crate) fn exec_create(&self, id: &str, request: ExecCreateRequest) -> Result<IdResponse> {
+        let container = self.containers.find(id)?;
+        runnable(&container)?;
+        if request.cmd.as_ref().is_none_or(Vec::is_empty) {
+            return Err(Error::invalid("No exec command specified"));
+        }
+        if !request.working_dir.is_empty() && !request.working_dir.starts_with('/') {
+            return Err(Error::invalid("working directory must be an absolute path"));
+        }
+        let keys = detach_keys(Some(&request.detach_keys))?;
+        let exec = Arc::new(Exec {
+            id: ExecId::random(),
+            container,
+            detach_keys: if request.tty { keys } else { Vec::new() },
+            request,
+            progress: Mutex::new(Progress::Created),
+        });
+        self.execs.insert(exec.clone());
+        self.tell_exec("exec_create", &exec);
+        Ok(IdResponse { id: exec.id.to_string() })
+    }
+
+    fn tell_exec(&self, action: &str, exec: &Exec) {
+        let mut attributes = exec.container.event_attributes();
+        attributes.insert("execID".to_owned(), exec.id.to_string());
+        let action = format!("{action}: {}", exec.command().join(" "));
+        self.events.emit("container", &action, exec.container.id().as_str(), attributes);
+    }
+
+    /// `POST /exec/{id}/start`, attached.
+    pub(crate) fn exec_start(
+        self: &Arc<Self>,
+        id: &str,
+        options: ExecStartOptions,
+    ) -> Result<Attachment> {
+        let exec = self.execs.find(id)?;
+        let shared = self.clone();
+        let tty = exec.request.tty;
+        Ok(Attachment::new(tty, move |stream| async move {
+            shared.exec_attached(exec, options, stream).await
+        }))
+    }
+
+    async fn exec_attached(
+        self: Arc<Self>,
+        exec: Arc<Exec>,
+        options: ExecStartOptions,
+        stream: ClientStream,
+    ) -> Result<()> {
+        let client = Client::new(stream)?;
+        let tty = exec.request.tty;
+        let spare = client.duplicate()?;
+        // What goes wrong from here on can only be told in the stream.
+        let result = match runnable(&exec.container).and_then(|()| exec.claim()) {
+            Ok(()) => self.exec_run(&exec, options, Some(client)).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &result {
+            let text = format!("{error}\r\n");
+            client::write(&spare, tty, Stream::Stdout, text.as_bytes()).await?;
+        }
+        result
+    }
+
+    /// `POST /exec/{id}/start`, detached.
+    pub(crate) async fn exec_start_detached(
+        self: &Arc<Self>,
+        id: &str,
+        options: ExecStartOptions,
+    ) -> Result<()> {
+        let exec = self.execs.find(id)?;
+        runnable(&exec.container)?;
+        exec.claim()?;
+        self.exec_run(&exec, options, None).await
+    }
+
+    /// Adds the process, attaches the client, starts it; waits for the client's end.
+    async fn exec_run(
+        self: &Arc<Self>,
+        exec: &Arc<Exec>,
+        options: ExecStartOptions,
+        client: Option<Client>,
+    ) -> Result<()> {
+        self.tell_exec("exec_start", exec);
+        let result = self.exec_launch(exec, options, client).await;
+        match result {
+            Ok(connected) => {
+                if let Some(connected) = connected {
+                    let reason = connected.ended().await?;
+                    if reason == contracts_shim_api::attach::EndReason::Detached {
+                        self.tell_exec("exec_detach", exec);
+                    }
+                }
+                Ok(())
+            }
+            Err((error, code)) => {
+                exec.advance(Progress::Finished { code });
+                self.exec_forget(exec).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn exec_launch(
+        self: &Arc<Self>,
+        exec: &Arc<Exec>,
+        options: ExecStartOptions,
+        client: Option<Client>,
+    ) -> std::result::Result<Option<crate::container::Connected>, (Error, i64)> {
+        let plain = |error: Error| (error, 126);
+        let process = self.exec_process(exec, options).await.map_err(plain)?;
+        let json = serde_json::to_vec(&process)
+            .map_err(|e| plain(Error::internal("encode process", e)))?;
+        let (container_id, exec_id) = (exec.container.id().to_string(), exec.id.to_string());
+        let request = &exec.request;
+        let attached = client.is_some();
+        let stdio = StdioUri::Gantry(GantryStdio::default()).to_string();
+        let wants_input = attached && request.attach_stdin;
+        let stdin = GantryStdio { once: true, ..GantryStdio::default() };
+        let message = ExecProcessRequest {
+            container_id: container_id.clone(),
+            stdin: if wants_input { StdioUri::Gantry(stdin).to_string() } else { String::new() },
+            stderr: if request.tty { String::new() } else { stdio.clone() },
+            stdout: stdio,
+            terminal: request.tty,
+            spec: Some(any::json(any::PROCESS, json)),
+            exec_id: exec_id.clone(),
+        };
+        let supervisor = &self.supervisor;
+        let added = supervisor.tasks().exec(supervisor.call(message)).await;
+        added.map_err(|error| exec_failure(&error))?;
+        faults::reach(const { faults::step("daemon.exec.process-added") });
+        let connected = match client {
+            Some(client) => Some(self.exec_attach(exec, client).await.map_err(plain)?),
+            None => None,
+        };
+        let start = StartRequest { container_id, exec_id };
+        let started = supervisor.tasks().start(supervisor.call(start)).await;
+        let pid = started.map_err(|error| exec_failure(&error))?.into_inner().pid;
+        faults::reach(const { faults::step("daemon.exec.process-started") });
+        exec.advance(Progress::Running { pid });
+        let (shared, exec) = (self.clone(), exec.clone());
+        tokio::spawn(async move { shared.exec_follow(exec).await });
+        Ok(connected)
+    }
+
+    async fn exec_attach(
+        &self,
+        exec: &Exec,
+        client: Client,
+    ) -> Result<crate::container::Connected> {
+        let (stream, buffered, _relay) = client.into_parts()?;
+        let request = &exec.request;
+        let attach = AttachRequest {
+            id: exec.container.id().to_string(),
+            exec_id: exec.id.to_string(),
+            stdin: request.attach_stdin,
+            stdout: request.attach_stdout,
+            stderr: request.attach_stderr,
+            framing: framing(request.tty).into(),
+            detach_keys: exec.detach_keys.clone(),
+            buffered_stdin: if request.attach_stdin { buffered.to_vec() } else { Vec::new() },
+        };
+        connect(&attach_socket(self, exec.container.id()), &attach, stream).await
+    }
+
+    /// Waits for the process' end.
+    async fn exec_follow(self: Arc<Self>, exec: Arc<Exec>) {
+        let container = exec.container.id().as_str();
+        let exit = wait_for_exit(&self, container, exec.id.as_str()).await;
+        exec.advance(Progress::Finished { code: exit.code });
+        let mut attributes = exec.container.event_attributes();
+        attributes.insert("execID".to_owned(), exec.id.to_string());
+        attributes.insert("exitCode".to_owned(), exit.code.to_string());
+        self.events.emit("container", "exec_die", container, attributes);
+        self.exec_forget(&exec).await;
+    }
+
+    async fn exec_forget(&self, exec: &Exec) {
+        let request = self.supervisor.call(DeleteProcessRequest {
+            container_id: exec.container.id().to_string(),
+            exec_id: exec.id.to_string(),
+        });
+        if let Err(error) = self.supervisor.tasks().delete_process(request).await {
+            tracing::debug!(exec = %exec.id, error = error.message(), "delete exec");
+        }
+    }
+
+    /// The process in the runtime's form.
+    async fn exec_process(&self, exec: &Exec, options: ExecStartOptions) -> Result<Process> {
+        let (container, request) = (&exec.container, &exec.request);
+        let (config, host) = (&container.record.config, &container.record.host_config);
+        let mounts = rootfs(self, container).await?;
+        let user = if request.user.is_empty() { &config.user } else { &request.user };
+        let groups = host.group_add.clone().unwrap_or_default();
+        let identity = accounts(&mounts).await?.identify(user, &groups)?;
+        let capabilities = if request.privileged {
+            self.facts.capabilities.clone()
+        } else {
+            spec::container_capabilities(host, &self.facts)?
+        };
+        let mut env = spec::environment(
+            config.env.as_deref().unwrap_or_default(),
+            &config.hostname,
+            request.tty,
+        );
+        spec::merge_environment(&mut env, request.env.as_deref().unwrap_or_default());
+        let folder = [request.working_dir.as_str(), config.working_dir.as_str(), "/"];
+        let cwd = folder.into_iter().find(|folder| !folder.is_empty()).unwrap_or("/");
+        let size = options.console_size.or(request.console_size).filter(|_| request.tty);
+        let security = spec::SecurityOptions::parse(host)?;
+        Ok(Process {
+            terminal: request.tty,
+            console_size: size.map(|[height, width]| ConsoleSize {
+                height: u64::from(height),
+                width: u64::from(width),
+            }),
+            user: spec::user(&identity, host.umask),
+            args: exec.command().to_vec(),
+            env,
+            cwd: cwd.to_owned(),
+            capabilities: Some(spec::capability_sets(capabilities)),
+            rlimits: spec::rlimits(&self.config.default_ulimits, host),
+            no_new_privileges: security.no_new_privileges,
+            apparmor_profile: security.apparmor,
+            oom_score_adj: Some(i32::try_from(host.oom_score_adj).unwrap_or_default()),
+            ..Process::default()
+        })
+    }
+
+    /// `GET /exec/{id}/json`.
+    pub(crate) fn exec_inspect(&self, id: &str) -> Result<ExecInspectResponse> {
+        let exec = self.execs.find(id)?;
+        let request = &exec.request;
+        let command = exec.command();
+        let progress = exec.progress();
+        let (running, pid) = match progress {
+            Progress::Running { pid } => (true, i64::from(pid)),
+            Progress::Starting => (true, 0),
+            _ => (false, 0),
+        };
+        Ok(ExecInspectResponse {
+            id: exec.id.to_string(),
+            running,
+            exit_code: match progress {
+                Progress::Finished { code } => Some(code),
+                _ => None,
+            },
+            process_config: ExecProcessConfig {
+                tty: request.tty,
+                entrypoint: command.first().cloned().unwrap_or_default(),
+                arguments: command.get(1..).unwrap_or_default().to_vec(),
+                privileged: Some(request.privileged),
+                user: request.user.clone(),
+            },
+            open_stdin: request.attach_stdin,
+            open_stderr: request.attach_stderr,
+            open_stdout: request.attach_stdout,
+            can_remove: false,
+            container_id: exec.container.id().to_string(),
+            detach_keys: Some(request.detach_keys.clone()),
+            pid,
+        })
+    }
+
+    /// `POST /exec/{id}/resize`.
+    pub(crate) async fn exec_resize(&self, id: &str, height: u32, width: u32) -> Result<()> {
+        let exec = self.execs.find(id)?;
+        if !matches!(exec.progress(), Progress::Running { .. }) {
+            return Err(Error::Conflict(format!("exec {id} is not running")));
+        }
+        self.resize(exec.container.id().as_str(), exec.id.as_str(), height, width).await
+    }
+}
+
+/// dockerd's text and exit code for what the runtime says.
+fn exec_failure(error: &contracts_supervisor_api::tonic::Status) -> (Error, i64) {
+    let code = match start_failure(error).exit_code {
+        128 => 126,
+        code => code,
+    };
+    let said = error.message();
+    let said = said.strip_prefix("failed to exec in container: ").unwrap_or(said);
+    let mut message = if said.contains("OCI runtime exec failed") {
+        said.to_owned()
+    } else if code == 127 || said.contains("exec: ") {
+        format!("OCI runtime exec failed: exec failed: {said}")
+    } else {
+        return (failed("exec")(error.clone()), code);
+    };
+    if !message.ends_with(": unknown") {
+        message.push_str(": unknown");
+    }
+    (Error::Start { kind: Kind::InvalidArgument, message }, code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{StateRecord, tests::config};
+
+    fn exec() -> Arc<Exec> {
+        let (container, _) = Container::new(config(), StateRecord::created(), "/x".into(), None);
+        Arc::new(Exec {
+            id: ExecId::random(),
+            container,
+            request: ExecCreateRequest::default(),
+            detach_keys: Vec::new(),
+            progress: Mutex::new(Progress::Created),
+        })
+    }
+
+    #[test]
+    fn an_exec_starts_once() {
+        let exec = exec();
+        exec.claim().unwrap();
+        exec.advance(Progress::Finished { code: 0 });
+        let text = exec.claim().unwrap_err().to_string();
+        assert_eq!(text, format!("exec command {} has already run", exec.id));
+    }
+
+    #[test]
+    fn sessions_go_with_their_container() {
+        let (execs, exec) = (Execs::default(), exec());
+        execs.insert(exec.clone());
+        assert_eq!(execs.running(&exec.container), [exec.id.to_string()]);
+        execs.forget(&exec.container);
+        assert!(execs.find(exec.id.as_str()).is_err());
+    }
+}
