@@ -1,0 +1,415 @@
+//! Real bundles through the built program, as engines call it. Needs root.
+
+#[path = "containers/bundle.rs"]
+mod bundle;
+
+use bundle::Bundle;
+use serde_json::json;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+
+#[test]
+fn a_container_lives_its_whole_life_and_leaves_nothing() {
+    let bundle = Bundle::program(&["sleep", "1000"]);
+    let pid_file = bundle.path().join("pid");
+    bundle.succeed(&["create", "--pid-file", pid_file.to_str().unwrap(), "ID"]);
+    assert_eq!(bundle.status(), "created");
+    assert!(!bundle.cgroups().is_empty());
+    bundle.succeed(&["start", "ID"]);
+    assert_eq!(bundle.status(), "running");
+    let pid = std::fs::read_to_string(&pid_file).unwrap();
+    assert_eq!(bundle.succeed(&["ps", "--format", "json", "ID"]).trim(), format!("[{pid}]"));
+    assert_eq!(bundle.succeed(&["exec", "ID", "hostname"]), "inside\n");
+    assert_eq!(bundle.runtime(&["exec", "ID", "sh", "-c", "exit 7"]).code, 7);
+    assert!(bundle.runtime(&["delete", "ID"]).err.contains("that is not stopped: running"));
+    bundle.succeed(&["kill", "ID", "KILL"]);
+    bundle.wait_for_status("stopped");
+    assert!(bundle.runtime(&["kill", "ID"]).err.contains("container not running"));
+    bundle.succeed(&["delete", "ID"]);
+    assert!(bundle.runtime(&["state", "ID"]).err.contains("container does not exist"));
+    bundle.assert_nothing_is_left();
+}
+
+#[test]
+fn run_passes_on_the_exit_code_and_the_output() {
+    let bundle = Bundle::script("echo out; echo err >&2; exit 42");
+    let ended = bundle.runtime(&["run", "ID"]);
+    assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (42, "out\n", "err\n"));
+    let bundle = Bundle::script("sh -c 'kill -9 $$'; exit $?");
+    assert_eq!(bundle.runtime(&["run", "ID"]).code, 137);
+}
+
+#[test]
+fn what_cannot_be_executed_is_told_at_create_and_nothing_is_left() {
+    for (program, text) in [
+        ("nosuch", r#"exec: "nosuch": executable file not found in $PATH"#),
+        ("/nosuch", r#"exec: "/nosuch": stat /nosuch: no such file or directory"#),
+        ("/etc", r#"exec: "/etc": is a directory"#),
+        ("/etc/passwd", r#"exec: "/etc/passwd": permission denied"#),
+    ] {
+        let bundle = Bundle::program(&[program]);
+        let ended = bundle.runtime(&["create", "ID"]);
+        assert_eq!(ended.code, 1);
+        // The log line quotes the quotes.
+        assert!(ended.err.replace('\\', "").contains(text), "{}", ended.err);
+        bundle.assert_nothing_is_left();
+    }
+}
+
+#[test]
+fn the_last_line_of_a_json_log_is_the_reason() {
+    let bundle = Bundle::program(&["nosuch"]);
+    let log = bundle.path().join("log.json");
+    bundle.runtime(&["--log", log.to_str().unwrap(), "--log-format", "json", "create", "ID"]);
+    let text = std::fs::read_to_string(log).unwrap();
+    let line: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!(line["level"], "error");
+    assert!(line["msg"].as_str().unwrap().contains("executable file not found in $PATH"));
+}
+
+#[test]
+fn the_same_id_is_refused_and_start_works_once() {
+    let bundle = Bundle::program(&["sleep", "1000"]);
+    bundle.succeed(&["create", "ID"]);
+    let again = bundle.runtime(&["create", "ID"]);
+    assert!(again.err.contains("container with given ID already exists"), "{}", again.err);
+    bundle.succeed(&["start", "ID"]);
+    let again = bundle.runtime(&["start", "ID"]);
+    assert!(again.err.contains("cannot start an already running container"), "{}", again.err);
+}
+
+#[test]
+fn a_created_container_is_deleted_without_force() {
+    let bundle = Bundle::program(&["true"]);
+    bundle.succeed(&["create", "ID"]);
+    bundle.succeed(&["delete", "ID"]);
+    bundle.assert_nothing_is_left();
+    bundle.succeed(&["delete", "--force", "ID"]);
+}
+
+#[test]
+fn the_root_is_read_only_on_request_and_paths_are_masked() {
+    let mut bundle = Bundle::script(
+        "touch /x 2>/dev/null && echo writable; cat /proc/kcore | wc -c; \
+         echo x 2>/dev/null > /proc/sys/kernel/domainname || echo readonly; touch /dev/y && echo dev",
+    );
+    bundle.config["root"]["readonly"] = json!(true);
+    std::os::unix::fs::symlink("busybox", bundle.rootfs().join("bin/wc")).unwrap();
+    assert_eq!(bundle.run(), "0\nreadonly\ndev\n");
+    bundle.assert_nothing_is_left();
+}
+
+#[test]
+fn capabilities_are_exactly_those_asked_for() {
+    let mut bundle = Bundle::script("grep Cap /proc/self/status");
+    let out = bundle.run();
+    let expected = format!("{:016x}", 1_u64 << 0 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 27);
+    for set in ["CapPrm", "CapEff", "CapBnd"] {
+        assert!(out.contains(&format!("{set}:\t{expected}")), "{out}");
+    }
+    for set in ["CapInh", "CapAmb"] {
+        assert!(out.contains(&format!("{set}:\t{:016x}", 0)), "{out}");
+    }
+    bundle.config["process"]["user"] = json!({"uid": 1000, "gid": 1000});
+    let ambient = json!(["CAP_KILL"]);
+    bundle.config["process"]["capabilities"] = json!({
+        "bounding": ambient, "effective": ambient, "permitted": ambient, "inheritable": ambient,
+        "ambient": ambient,
+    });
+    let out = bundle.run();
+    for set in ["CapPrm", "CapEff", "CapBnd", "CapInh", "CapAmb"] {
+        assert!(out.contains(&format!("{set}:\t{:016x}", 1 << 5)), "{out}");
+    }
+}
+
+#[test]
+fn a_user_has_its_groups_and_its_home() {
+    let mut bundle = Bundle::script("id; echo $HOME; umask");
+    assert!(bundle.run().ends_with("/root\n0022\n"));
+    bundle.config["process"]["user"] =
+        json!({"uid": 7, "gid": 8, "additionalGids": [9, 10], "umask": 0o77});
+    assert_eq!(bundle.run(), "uid=7 gid=8 groups=9,10\n/\n0077\n");
+}
+
+#[test]
+fn seccomp_denies_what_the_profile_denies_with_and_without_new_privileges() {
+    for no_new_privileges in [false, true] {
+        let mut bundle =
+            Bundle::script("mkdir /tmp/x; echo $?; rmdir /tmp; grep Seccomp: /proc/self/status");
+        bundle.config["process"]["noNewPrivileges"] = json!(no_new_privileges);
+        bundle.config["linux"]["seccomp"] = json!({
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
+            "syscalls": [
+                {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 30},
+                {"names": ["rmdir"], "action": "SCMP_ACT_ERRNO"},
+            ],
+        });
+        let ended = bundle.runtime(&["run", "ID"]);
+        assert_eq!(ended.out, "1\nSeccomp:\t2\n", "{ended:?}");
+        assert!(ended.err.contains("Read-only file system"), "{ended:?}");
+        assert!(ended.err.contains("Operation not permitted"), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_process_that_joins_is_confined_like_the_first() {
+    let mut bundle = Bundle::program(&["sleep", "1000"]);
+    bundle.config["linux"]["seccomp"] = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO"}],
+    });
+    bundle.succeed(&["create", "ID"]);
+    // Also before the container is started.
+    assert_eq!(bundle.runtime(&["exec", "ID", "mkdir", "/tmp/x"]).code, 1);
+    bundle.succeed(&["start", "ID"]);
+    let own =
+        bundle.succeed(&["exec", "ID", "grep", "-E", "Cap|Seccomp:|NoNew", "/proc/self/status"]);
+    let first =
+        bundle.succeed(&["exec", "ID", "grep", "-E", "Cap|Seccomp:|NoNew", "/proc/1/status"]);
+    assert_eq!(own, first);
+    let cgroup = bundle.succeed(&["exec", "ID", "cat", "/proc/self/cgroup"]);
+    assert_eq!(cgroup, bundle.succeed(&["exec", "ID", "cat", "/proc/1/cgroup"]));
+    assert!(bundle.runtime(&["exec", "ID", "nosuch"]).err.contains("exec failed: "));
+}
+
+#[test]
+fn a_paused_container_stands_still_until_it_is_resumed() {
+    let bundle = Bundle::program(&["sleep", "1000"]);
+    bundle.succeed(&["create", "ID"]);
+    bundle.succeed(&["start", "ID"]);
+    bundle.succeed(&["pause", "ID"]);
+    assert_eq!(bundle.status(), "paused");
+    assert!(bundle.runtime(&["exec", "ID", "true"]).err.contains("paused container"));
+    assert!(bundle.runtime(&["pause", "ID"]).err.contains("container not running"));
+    bundle.succeed(&["resume", "ID"]);
+    assert_eq!(bundle.status(), "running");
+    assert!(bundle.runtime(&["resume", "ID"]).err.contains("container not paused"));
+    bundle.succeed(&["pause", "ID"]);
+    bundle.succeed(&["delete", "--force", "ID"]);
+    bundle.assert_nothing_is_left();
+}
+
+#[test]
+fn limits_are_set_updated_and_counted() {
+    let mut bundle = Bundle::program(&["sleep", "1000"]);
+    bundle.config["linux"]["resources"]["pids"] = json!({"limit": 20});
+    bundle.config["linux"]["resources"]["memory"] = json!({"limit": 64 << 20});
+    bundle.succeed(&["create", "ID"]);
+    let stats = |bundle: &Bundle| -> serde_json::Value {
+        serde_json::from_str(&bundle.succeed(&["events", "--stats", "ID"])).unwrap()
+    };
+    let first = stats(&bundle);
+    assert_eq!(first["data"]["memory"]["usage"]["limit"], 64 << 20);
+    assert_eq!(first["data"]["pids"], json!({"current": 1, "limit": 20}));
+    bundle.succeed(&["update", "--memory", "32M", "--pids-limit", "10", "ID"]);
+    let second = stats(&bundle);
+    assert_eq!(second["data"]["memory"]["usage"]["limit"], 32 << 20);
+    assert_eq!(second["data"]["pids"]["limit"], 10);
+}
+
+#[test]
+fn devices_that_are_not_allowed_cannot_be_opened() {
+    let bundle = Bundle::script(
+        "mknod /tmp/mem c 1 1 && cat /tmp/mem; echo $?; cat /dev/zero | dd of=/dev/null bs=1 count=1 2>/dev/null; echo $?",
+    );
+    let ended = bundle.runtime(&["run", "ID"]);
+    assert_eq!(ended.out, "1\n0\n", "{ended:?}");
+    assert!(ended.err.contains("Operation not permitted"), "{ended:?}");
+}
+
+#[test]
+fn a_terminal_goes_to_the_console_socket() {
+    let mut bundle = Bundle::script("tty; stty size; test -c /dev/console && echo console");
+    bundle.config["process"]["terminal"] = json!(true);
+    bundle.config["process"]["consoleSize"] = json!({"height": 33, "width": 77});
+    let path = bundle.path().join("console.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    bundle.succeed(&["create", "--console-socket", path.to_str().unwrap(), "ID"]);
+    let master = receive_descriptor(&listener);
+    bundle.succeed(&["start", "ID"]);
+    bundle.wait_for_status("stopped");
+    let mut text = Vec::new();
+    let mut buffer = [0; 4096];
+    // EIO is a terminal's end.
+    while let Ok(length) = rustix::io::read(&master, &mut buffer) {
+        text.extend_from_slice(&buffer[..length]);
+    }
+    assert_eq!(String::from_utf8(text).unwrap(), "/dev/pts/0\r\n33 77\r\nconsole\r\n");
+    let mut refused = Bundle::script("true");
+    refused.config["process"]["terminal"] = json!(true);
+    assert!(refused.runtime(&["create", "ID"]).err.contains("cannot allocate tty"));
+}
+
+fn receive_descriptor(listener: &UnixListener) -> OwnedFd {
+    let (stream, _) = listener.accept().unwrap();
+    let mut buffer = [0; 256];
+    let (_, descriptors) = kernel_sys::message::receive(&stream, &mut buffer).unwrap();
+    descriptors.into_iter().next().unwrap()
+}
+
+#[test]
+fn volumes_are_bound_with_their_options_and_missing_places_are_made() {
+    let mut bundle = Bundle::script(
+        "cat /data/deep/file; touch /data/deep/x 2>/dev/null || echo ro; cat /etc/one",
+    );
+    let source = bundle.path().join("source");
+    std::fs::create_dir(&source).unwrap();
+    std::fs::write(source.join("file"), "content\n").unwrap();
+    let mounts = bundle.config["mounts"].as_array_mut().unwrap();
+    mounts.push(json!({"destination": "/data/deep", "source": source,
+        "options": ["rbind", "ro", "rprivate"]}));
+    mounts.push(json!({"destination": "/etc/one", "source": "source/file", "type": "bind"}));
+    assert_eq!(bundle.run(), "content\nro\ncontent\n");
+    bundle.assert_nothing_is_left();
+}
+
+#[test]
+fn an_image_s_links_do_not_lead_a_mount_out_of_the_root() {
+    let mut bundle = Bundle::script("ls /trap");
+    let outside = bundle.path().join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    std::os::unix::fs::symlink(&outside, bundle.rootfs().join("trap")).unwrap();
+    bundle.config["mounts"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"destination": "/trap/inner", "type": "tmpfs", "source": "tmpfs"}));
+    assert_eq!(bundle.run(), "inner\n");
+    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
+}
+
+#[test]
+fn proc_cannot_be_replaced_by_a_link_or_covered() {
+    let bundle = Bundle::script("true");
+    std::fs::remove_dir(bundle.rootfs().join("proc")).unwrap();
+    std::os::unix::fs::symlink("/tmp", bundle.rootfs().join("proc")).unwrap();
+    assert!(bundle.runtime(&["run", "ID"]).err.contains("must be a folder, not a link"));
+    let mut bundle = Bundle::script("true");
+    bundle.config["mounts"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"destination": "/proc/self", "type": "tmpfs", "source": "tmpfs"}));
+    assert!(bundle.runtime(&["run", "ID"]).err.contains("it is inside /proc"));
+    bundle.assert_nothing_is_left();
+}
+
+#[test]
+fn a_joined_network_namespace_is_the_given_one() {
+    let mut bundle = Bundle::program(&["readlink", "/proc/self/ns/net"]);
+    let holder =
+        std::process::Command::new("unshare").args(["--net", "sleep", "1000"]).spawn().unwrap();
+    let path = format!("/proc/{}/ns/net", holder.id());
+    let own = std::fs::read_link("/proc/self/ns/net").unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while std::fs::read_link(&path).unwrap() == own {
+        assert!(std::time::Instant::now() < deadline, "unshare made no namespace");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let expected = std::fs::read_link(&path).unwrap();
+    bundle.config["linux"]["namespaces"][1] = json!({"type": "network", "path": path});
+    let out = bundle.run();
+    let mut holder = holder;
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    assert_eq!(out.trim(), expected.to_str().unwrap());
+}
+
+#[test]
+fn root_of_a_user_namespace_is_nobody_special_outside() {
+    let mut bundle = Bundle::script("id -u; cat /proc/self/uid_map; touch /tmp/x && echo made");
+    let namespaces = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
+    namespaces.push(json!({"type": "user"}));
+    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+    bundle.config["linux"]["uidMappings"] = map.clone();
+    bundle.config["linux"]["gidMappings"] = map;
+    let tmp = bundle.rootfs().join("tmp");
+    std::os::unix::fs::chown(&tmp, Some(100_000), Some(100_000)).unwrap();
+    std::os::unix::fs::chown(bundle.rootfs(), Some(100_000), Some(100_000)).unwrap();
+    let out = bundle.run();
+    let words: Vec<&str> = out.split_whitespace().collect();
+    assert_eq!(words, ["0", "0", "100000", "65536", "made"]);
+    use std::os::unix::fs::MetadataExt;
+    assert_eq!(tmp.join("x").metadata().unwrap().uid(), 100_000);
+    bundle.assert_nothing_is_left();
+}
+
+#[test]
+fn hooks_of_every_phase_run_in_order() {
+    let mut bundle = Bundle::program(&["true"]);
+    let record = bundle.path().join("hooks");
+    let hook = |name: &str| {
+        let script = format!("cat >/dev/null; echo {name} >> {}", record.display());
+        json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}])
+    };
+    bundle.config["hooks"] = json!({
+        "prestart": hook("prestart"),
+        "createRuntime": hook("createRuntime"),
+        "createContainer": hook("createContainer"),
+        "poststart": hook("poststart"),
+        "poststop": hook("poststop"),
+    });
+    bundle.run();
+    assert_eq!(
+        std::fs::read_to_string(&record).unwrap(),
+        "prestart\ncreateRuntime\ncreateContainer\npoststart\npoststop\n"
+    );
+    bundle.config["hooks"] = json!({"createRuntime": [{"path": "/bin/false"}]});
+    let ended = bundle.runtime(&["run", "ID"]);
+    assert!(ended.err.contains("error running createRuntime hook #0"), "{ended:?}");
+    bundle.assert_nothing_is_left();
+}
+
+#[test]
+fn sysctls_of_the_host_are_refused() {
+    let mut bundle = Bundle::script("cat /proc/sys/net/ipv4/ip_unprivileged_port_start");
+    bundle.config["linux"]["sysctl"] = json!({"net.ipv4.ip_unprivileged_port_start": "7"});
+    assert_eq!(bundle.run(), "7\n");
+    bundle.config["linux"]["sysctl"] = json!({"kernel.core_pattern": "x"});
+    assert!(bundle.runtime(&["run", "ID"]).err.contains("not in a separate kernel namespace"));
+}
+
+#[test]
+fn a_private_cgroup_namespace_shows_the_own_cgroup_as_root() {
+    let mut bundle = Bundle::script("cat /proc/self/cgroup");
+    bundle.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "cgroup"}));
+    bundle.config["mounts"].as_array_mut().unwrap().push(json!({
+        "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro"],
+    }));
+    let out = bundle.run();
+    assert!(out.lines().all(|line| line.ends_with(":/")), "{out}");
+    bundle.assert_nothing_is_left();
+}
+
+#[test]
+fn no_descriptor_of_the_caller_reaches_the_program_unless_it_is_asked_for() {
+    let bundle = Bundle::script("ls /proc/self/fd | grep -v ^3$");
+    // Two further descriptors, as a careless caller leaves them open.
+    let script = format!(
+        "exec 7</etc/passwd 8</etc; exec {} --root {} run {}",
+        env!("CARGO_BIN_EXE_gantry-runtime"),
+        bundle.state_root().display(),
+        bundle.id
+    );
+    drop(bundle.command(&[]));
+    let output = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(bundle.path())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "0\n1\n2\n");
+}
+
+#[test]
+fn many_containers_at_once_all_start_and_all_go() {
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..3 {
+                    let bundle = Bundle::script("echo here");
+                    assert_eq!(bundle.run(), "here\n");
+                    bundle.assert_nothing_is_left();
+                }
+            });
+        }
+    });
+}
