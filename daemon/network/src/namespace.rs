@@ -76,6 +76,7 @@ fn create_here(path: &Path, interfaces: &[Interface]) -> Result<(), Error> {
         let missing = || Error::kernel("find the new interface", io::ErrorKind::NotFound);
         let link = inside.link(&interface.name).map_err(netlink)?.ok_or_else(missing)?.index;
         disable_ipv6(&interface.name);
+        announce(&interface.name, true);
         changes.add_address(link, interface.ipv4, interface.prefix_length);
         changes.set_link(link, &LinkChange { up: true, ..LinkChange::default() });
         if let Some(gateway) = interface.gateway {
@@ -83,6 +84,9 @@ fn create_here(path: &Path, interfaces: &[Interface]) -> Result<(), Error> {
         }
     }
     inside.apply(&changes).map_err(netlink)?;
+    for interface in interfaces {
+        announce(&interface.name, false);
+    }
     mount(path)
 }
 
@@ -120,4 +124,11 @@ pub(crate) fn is_mounted(path: &Path) -> bool {
 /// no such file.
 fn disable_ipv6(interface: &str) {
     let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6"), "1");
+}
+
+/// Whether the interface tells its neighbours, when it goes up, who has its address now: they may
+/// remember somebody else.
+fn announce(interface: &str, on: bool) {
+    let value = if on { "1" } else { "0" };
+    let _ = std::fs::write(format!("/proc/sys/net/ipv4/conf/{interface}/arp_notify"), value);
 }

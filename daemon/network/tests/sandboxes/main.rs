@@ -6,7 +6,7 @@
 mod world;
 
 use base_ids::ContainerId;
-use daemon_network::{Error, MacAddress, Networks, Protocol, SandboxRequest};
+use daemon_network::{Error, MacAddress, Networks, NetworksConfig, Protocol, SandboxRequest};
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
 use world::{World, output_of};
@@ -269,6 +269,35 @@ fn a_udp_caller_that_never_pauses_finds_the_next_container_on_the_port() {
             drop(socket);
             networks.remove_sandbox(&sandbox.id).unwrap();
         }
+        networks.shutdown();
+        world.assert_nothing_left();
+    });
+}
+
+#[test]
+fn an_address_that_comes_again_is_reached_at_its_new_owner_at_once() {
+    World::run(|world| {
+        let config = NetworksConfig { bip: Some((v4("10.7.0.1"), 29)), ..world.config(0) };
+        let networks = Networks::open(config).unwrap();
+        let caller = networks.create_sandbox(&world.request(&networks, &[])).unwrap();
+        let mut last = networks.create_sandbox(&world.request(&networks, &[])).unwrap();
+        let address = last.endpoints[0].ipv4.unwrap();
+        for name in ["first", "second"] {
+            let serving = world.serve(&last.netns, 80, name);
+            let answers = [Some(&*caller.netns), None].map(|from| world.fetch(from, address, 80));
+            assert!(answers.iter().all(|a| a.as_ref().is_ok_and(|a| a.0 == name)), "{answers:?}");
+            drop(serving);
+            // Until the five addresses have gone round.
+            loop {
+                networks.remove_sandbox(&last.id).unwrap();
+                last = networks.create_sandbox(&world.request(&networks, &[])).unwrap();
+                if last.endpoints[0].ipv4 == Some(address) {
+                    break;
+                }
+            }
+        }
+        networks.remove_sandbox(&caller.id).unwrap();
+        networks.remove_sandbox(&last.id).unwrap();
         networks.shutdown();
         world.assert_nothing_left();
     });
