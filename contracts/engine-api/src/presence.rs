@@ -1,6 +1,6 @@
 //! When a field is left out, as Go's `omitempty` does it.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Whether a value is the one that `omitempty` leaves out.
 pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -10,6 +10,14 @@ pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 /// `omitempty` on a list or map that is `null` or empty.
 pub(crate) fn is_empty<T: Empty>(value: &Option<T>) -> bool {
     value.as_ref().is_none_or(Empty::is_empty)
+}
+
+/// A list that Docker never sends as `[]`.
+pub(crate) fn null_when_empty<S: Serializer>(
+    list: &[String],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    if list.is_empty() { serializer.serialize_none() } else { list.serialize(serializer) }
 }
 
 /// What can be empty.

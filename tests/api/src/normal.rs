@@ -33,7 +33,10 @@ static TEXTS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
 });
 
 /// Fields whose numbers differ from run to run.
-const NUMBERS: [&str; 16] = [
+const NUMBERS: [&str; 19] = [
+    "Content",
+    "Total",
+    "Unpacked",
     "Created",
     "HostPort",
     "LayersSize",

@@ -3,6 +3,7 @@
 //! `{name}` in a path stands for a value that an earlier answer was asked to keep.
 
 mod containers;
+mod gates;
 mod images;
 mod requests;
 mod system;
@@ -102,6 +103,7 @@ pub fn steps() -> Vec<Step> {
     let mut steps = system::steps();
     steps.extend(requests::steps());
     steps.extend(images::steps());
+    steps.extend(gates::steps());
     steps.extend(containers::steps());
     steps.extend(system::last_steps());
     steps

@@ -51,8 +51,8 @@ pub fn exchange(socket: &Path, call: &Call<'_>) -> Result<Answer> {
         head += &format!("{name}: {value}\r\n");
     }
     head += "\r\n";
-    stream.write_all(head.as_bytes()).context("send")?;
-    stream.write_all(call.body).context("send")?;
+    let request = [head.as_bytes(), call.body].concat();
+    stream.write_all(&request).context("send")?;
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {
         // A daemon that closes without having read the body resets the connection behind its

@@ -2,7 +2,7 @@
 #![expect(missing_docs, reason = "the fields are the Engine API's own, by its names")]
 
 use crate::oci::{Descriptor, Platform};
-use crate::presence::is_empty;
+use crate::presence::{is_empty, null_when_empty};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -60,6 +60,8 @@ pub struct ManifestSize {
 pub struct ImageProperties {
     pub platform: Platform,
     pub size: UnpackedSize,
+    /// Sent as `null` when there is none.
+    #[serde(serialize_with = "null_when_empty")]
     pub containers: Vec<String>,
 }
 

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::reply::{Outcome, Reply};
 use crate::request::Request;
 use crate::site::Route;
-use contracts_engine_api::container::CreateRequest;
+use contracts_engine_api::container::{CreateRequest, PortBinding};
 use contracts_engine_api::{decode, decode::DecodeError};
 use daemon_engine::{ContainerListOptions, RemoveOptions};
 use http::StatusCode;
@@ -45,9 +45,17 @@ async fn create(context: Arc<Context>, request: Request) -> Outcome {
         CreateRequest::from_value(&body)?;
         return Err(DecodeError::Empty.into());
     }
-    let warnings = crate::gates::admit(request.route, &request.version, &mut body)?;
-    let wanted = CreateRequest::from_value(&body)?;
+    let mut warnings = crate::gates::admit(request.route, &request.version, &mut body)?;
+    let mut wanted = CreateRequest::from_value(&body)?;
     check_mounts(&wanted)?;
+    let unbound = bind_empty_ports(&mut wanted);
+    if !unbound.is_empty() && request.version.at_least(52) {
+        warnings.push(format!(
+            "Following container port(s) have an empty list of port-bindings: {}. Such bindings \
+             will be discarded in a future version.",
+            unbound.join(", ")
+        ));
+    }
     let optional = |name| request.query.optional(name).filter(|text| !text.is_empty());
     let name = optional("name").map(str::to_owned);
     let platform = optional("platform").filter(|_| request.version.at_least(41));
@@ -74,6 +82,19 @@ fn check_mounts(request: &CreateRequest) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// A port with an empty list of bindings means one that the daemon chooses.
+fn bind_empty_ports(request: &mut CreateRequest) -> Vec<String> {
+    let bindings = request.host_config.as_mut().and_then(|host| host.port_bindings.as_mut());
+    let mut unbound = Vec::new();
+    for (port, bindings) in bindings.into_iter().flatten() {
+        if bindings.as_ref().is_none_or(Vec::is_empty) {
+            *bindings = Some(vec![PortBinding::default()]);
+            unbound.push(port.clone());
+        }
+    }
+    unbound
 }
 
 async fn inspect(context: Arc<Context>, request: Request) -> Outcome {
