@@ -19,8 +19,8 @@ pub const MAX_VERSION_VARIABLE: &str = "MAX_SHIM_VERSION";
 pub const TTRPC_ADDRESS_VARIABLE: &str = "TTRPC_ADDRESS";
 /// Environment variable of our supervisor: the directory for the shim's socket.
 pub const SOCKET_DIRECTORY_VARIABLE: &str = "GANTRY_SHIM_SOCKET_DIR";
-/// Environment variable of our supervisor: the runtime's state directory, to which the shim adds
-/// the namespace. `Options.root` wins over it.
+/// Environment variable of our supervisor: the runtime's state directory for this namespace,
+/// `<root>` of ARCHITECTURE.md. `Options.root` wins over it.
 pub const RUNTIME_ROOT_VARIABLE: &str = "GANTRY_RUNTIME_ROOT";
 /// Largest standard input or output of the `start` action.
 pub const MAX_DOCUMENT: usize = 1 << 20;

@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 /// Where containerd's shims have their sockets.
 const SOCKETS: &str = "/run/containerd/s";
-/// Where the runtime keeps state under containerd.
+/// Where the runtime keeps state under containerd, a directory for each namespace.
 const RUNTIME_ROOT: &str = "/run/containerd/gantry";
 /// The runtime's name in `-info`.
 const NAME: &str = "io.containerd.gantry.v2";
@@ -64,14 +64,15 @@ fn run_start(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         events = params.containerd_ttrpc_address;
         sockets = params.socket_dir.map_or(sockets, PathBuf::from);
     }
+    let namespace = arguments.namespace()?;
     let action = StartAction {
         bundle: std::env::current_dir()?,
-        namespace: arguments.namespace()?,
+        runtime_root: runtime_root(&namespace),
+        namespace,
         id: arguments.id()?,
         address: arguments.address,
         events,
         sockets,
-        runtime_root: path(RUNTIME_ROOT_VARIABLE, RUNTIME_ROOT),
         debug: arguments.debug,
     };
     match start(&action)? {
@@ -90,9 +91,8 @@ fn run_delete(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     };
     let action = DeleteAction {
         bundle,
-        namespace: arguments.namespace()?,
         id: arguments.id()?,
-        runtime_root: path(RUNTIME_ROOT_VARIABLE, RUNTIME_ROOT),
+        runtime_root: runtime_root(&arguments.namespace()?),
     };
     print(&delete(&action)?.encode_to_vec())
 }
@@ -129,6 +129,11 @@ fn text(variable: &str) -> String {
 
 fn number(variable: &str) -> u32 {
     text(variable).parse().unwrap_or(0)
+}
+
+/// The runtime's state directory.
+fn runtime_root(namespace: &str) -> PathBuf {
+    path(RUNTIME_ROOT_VARIABLE, &format!("{RUNTIME_ROOT}/{namespace}"))
 }
 
 fn path(variable: &str, default: &str) -> PathBuf {

@@ -112,7 +112,7 @@ impl Server {
 
 impl Handshake {
     fn receive(&mut self) -> Result<Option<AttachRequest>, Errno> {
-        let mut bytes = [0_u8; 16 << 10];
+        let mut bytes = [0_u8; 4 << 10];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;

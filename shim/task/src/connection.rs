@@ -39,7 +39,7 @@ impl Connection {
     /// Reads what has come, and gives the whole frames in it.
     pub(crate) fn receive(&mut self) -> Result<Vec<Frame>, Broken> {
         let mut frames = Vec::new();
-        let mut buffer = [0_u8; 16 << 10];
+        let mut buffer = [0_u8; 4 << 10];
         loop {
             match rustix::net::recv(&self.socket, &mut buffer, RecvFlags::DONTWAIT) {
                 // Requests that came before the end still count; the end is reported again.

@@ -4,8 +4,10 @@
 
 use crate::error::TaskError;
 use crate::runtime::Runtime;
+use crate::start::is_served;
 use base_files::{Durability, replace};
 use contracts_shim_api::attach;
+use contracts_shim_api::bootstrap::BootstrapParams;
 use contracts_shim_api::exit::{self, ExitRecord};
 use contracts_shim_api::options::Options;
 use contracts_shim_api::task::DeleteResponse;
@@ -56,11 +58,9 @@ impl RuntimeRecord {
 pub struct DeleteAction {
     /// The bundle.
     pub bundle: PathBuf,
-    /// The containerd namespace.
-    pub namespace: String,
     /// The container.
     pub id: String,
-    /// The runtime's state directory, without the namespace.
+    /// The runtime's state directory.
     pub runtime_root: PathBuf,
 }
 
@@ -70,12 +70,13 @@ pub struct DeleteAction {
 /// The container could not be removed, after everything else has been tried.
 pub fn delete(action: &DeleteAction) -> Result<DeleteResponse, TaskError> {
     let runtime = RuntimeRecord::read(&action.bundle)
-        .unwrap_or_else(|| Runtime::Linked(action.runtime_root.join(&action.namespace)));
+        .unwrap_or_else(|| Runtime::Linked(action.runtime_root.clone()));
     let removed = runtime.delete(&action.bundle, &action.id);
     // Ours mounts inside the container's namespace only; another shim may have been here before.
     let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
     let _ = rustix::mount::unmount(action.bundle.join("rootfs"), flags);
     let _ = std::fs::remove_file(action.bundle.join(attach::SOCKET));
+    remove_dead_socket(&action.bundle);
     let record = exit_record(&action.bundle);
     removed.map_err(|failure| failure.into_error("OCI runtime delete failed"))?;
     Ok(DeleteResponse {
@@ -83,6 +84,17 @@ pub fn delete(action: &DeleteAction) -> Result<DeleteResponse, TaskError> {
         exit_status: record.exit_status,
         exited_at: record.timestamp(),
     })
+}
+
+/// Removes the shim's socket, unless a shim of the same group listens on it.
+fn remove_dead_socket(bundle: &Path) {
+    let address = read(&bundle.join("address")).unwrap_or_default();
+    if let Ok(params) = BootstrapParams::parse(address.as_bytes())
+        && let Some(path) = params.socket_path().map(Path::new)
+        && !is_served(path)
+    {
+        let _ = std::fs::remove_file(path);
+    }
 }
 
 /// The recorded exit; where there is none, the container was killed just now.

@@ -14,6 +14,7 @@ use crate::stdio::{Stdio, Uris};
 use crate::worker::{Failure, Made, Worker};
 use base_faults::{Step, reach, step};
 use base_files::{Durability, replace};
+use base_telemetry::logger::Level;
 use contracts_shim_api::events::{
     TaskCreate, TaskDelete, TaskExecStarted, TaskPaused, TaskResumed, TaskStart,
 };
@@ -26,6 +27,7 @@ use contracts_shim_api::types::unpack;
 use rustix::fd::{AsRawFd, RawFd};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 const STDIO_OPENED: &Step = step("shim.run.stdio-opened");
 const CREATED: &Step = step("shim.run.container-created");
@@ -53,6 +55,22 @@ pub(crate) enum Then {
     Nothing,
 }
 
+impl Then {
+    /// The operation, for log lines.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Created(..) => "create",
+            Self::Executed(..) => "exec",
+            Self::Started(..) => "start",
+            Self::Paused(..) => "pause",
+            Self::Resumed(..) => "resume",
+            Self::Deleted(..) => "delete",
+            Self::Done(context, _) => context,
+            Self::Nothing => "kill",
+        }
+    }
+}
+
 impl Server {
     /// Forks a worker for `job`; it keeps `keep` and the log open.
     pub(crate) fn launch(
@@ -63,7 +81,17 @@ impl Server {
     ) -> Result<(), TaskError> {
         keep.extend(self.config.log.descriptor());
         let number = self.number();
-        let worker = Worker::launch(&self.reactor, number, keep, job)?;
+        let what = then.name();
+        let worker = Worker::launch(&self.reactor, number, keep, || {
+            let began = Instant::now();
+            let result = job();
+            let micros = began.elapsed().as_micros().to_string();
+            let error = result.as_ref().err().map_or("", |failure| failure.text.as_str());
+            let fields =
+                [("program", "runtime"), ("operation", what), ("us", &micros), ("error", error)];
+            self.log_traced(Level::Debug, "worker done", &fields);
+            result
+        })?;
         self.workers.insert(number, (worker, then));
         Ok(())
     }

@@ -14,6 +14,7 @@ use crate::process::{Exit, Process};
 use crate::publisher::Publisher;
 use crate::reactor::{Reactor, Source, Watched};
 use crate::worker::Worker;
+use base_telemetry::TraceContext;
 use base_telemetry::logger::Level;
 use contracts_shim_api::events::Event;
 use contracts_shim_api::ttrpc::Response;
@@ -33,6 +34,8 @@ const LAST_EVENTS: Duration = Duration::from_secs(2);
 /// What a server is told at its start.
 #[derive(Debug)]
 pub struct Config {
+    /// The path of the socket that it listens on, removed at its end.
+    pub socket: PathBuf,
     /// The containerd namespace.
     pub namespace: String,
     /// The socket that takes events; empty for none.
@@ -59,6 +62,8 @@ pub struct Server {
     /// Children that ended before the worker that made them told their number.
     pub(crate) early: Vec<(i32, Exit)>,
     last_number: u32,
+    /// The trace of the request in hand.
+    pub(crate) trace: TraceContext,
     /// Set by `Shutdown`: leave once the last events are handed over, at this time at the latest.
     pub(crate) leaving: Option<Instant>,
 }
@@ -86,6 +91,7 @@ impl Server {
             workers: BTreeMap::new(),
             early: Vec::new(),
             last_number: 0,
+            trace: TraceContext::default(),
             leaving: None,
         })
     }
@@ -103,6 +109,7 @@ impl Server {
                 self.on_event(*source, *flags);
             }
         }
+        let _ = std::fs::remove_file(&self.config.socket);
         Ok(())
     }
 
@@ -204,6 +211,17 @@ impl Server {
     /// Writes a log line.
     pub(crate) fn log(&self, level: Level, message: &str, fields: &[(&str, &str)]) {
         self.config.log.write(level, message, fields);
+    }
+
+    /// Writes a log line that belongs to the request in hand.
+    pub(crate) fn log_traced(&self, level: Level, message: &str, fields: &[(&str, &str)]) {
+        if level == Level::Debug && !self.config.log.is_verbose() {
+            return;
+        }
+        let trace_id = self.trace.trace_id();
+        let mut all = vec![("trace_id", trace_id.as_str())];
+        all.extend_from_slice(fields);
+        self.log(level, message, &all);
     }
 
     /// Whether an accept or receive should just be tried again later.

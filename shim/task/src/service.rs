@@ -13,8 +13,8 @@ use crate::worker::{Failure, Made};
 use base_errors::{Chain, Classify, Kind};
 use base_faults::{Step, reach, step};
 use base_oci::runtime::Resources;
+use base_telemetry::TRACEPARENT;
 use base_telemetry::logger::Level;
-use base_telemetry::{TRACEPARENT, TraceContext};
 use contracts_shim_api::events::{TaskDelete, TaskExecAdded, TaskIo};
 use contracts_shim_api::options::ProcessDetails;
 use contracts_shim_api::task::{
@@ -83,7 +83,7 @@ impl Server {
                 Err(error) => {
                     let text = Chain(&error).to_string();
                     let fields = [("method", request.method.as_str()), ("error", text.as_str())];
-                    self.log(Level::Debug, "request refused", &fields);
+                    self.log_traced(Level::Debug, "request refused", &fields);
                     answer_error(&error)
                 }
             },
@@ -96,13 +96,9 @@ impl Server {
         let method = Method::from_name(&request.method)
             .filter(|_| [SERVICE_V2, SERVICE_V3].contains(&request.service.as_str()))
             .ok_or(TaskError::Unimplemented("this method"))?;
-        if self.config.log.is_verbose() {
-            let trace = request.header(TRACEPARENT).and_then(|text| text.parse().ok());
-            let trace: TraceContext = trace.unwrap_or_default();
-            let trace_id = trace.trace_id();
-            let fields = [("method", method.name()), ("trace_id", trace_id.as_str())];
-            self.log(Level::Debug, "request", &fields);
-        }
+        let trace = request.header(TRACEPARENT).and_then(|text| text.parse().ok());
+        self.trace = trace.unwrap_or_default();
+        self.log_traced(Level::Debug, "request", &[("method", method.name())]);
         let payload = request.payload.as_slice();
         match method {
             Method::State => self.state(&decode(payload)?),

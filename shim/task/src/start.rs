@@ -37,7 +37,7 @@ pub struct StartAction {
     pub events: String,
     /// Where the shim's socket goes.
     pub sockets: PathBuf,
-    /// The runtime's state directory, without the namespace.
+    /// The runtime's state directory.
     pub runtime_root: PathBuf,
     /// Whether to log debug lines.
     pub debug: bool,
@@ -73,7 +73,7 @@ pub fn start(action: &StartAction) -> Result<Started, TaskError> {
     let listener = listen_in(&action.sockets, &name)
         .map_err(|errno| TaskError::Open { path: path.clone(), source: errno.into() })?;
     match clone3(CloneFlags::EMPTY, None).map_err(TaskError::system("fork the shim"))? {
-        Cloned::Child => become_shim(action, listener),
+        Cloned::Child => become_shim(action, path, listener),
         Cloned::Parent { pid, .. } => {
             write_bundle_file(action, "shim.pid", &pid.to_string())?;
             write_bundle_file(action, "address", &params.address)?;
@@ -83,7 +83,11 @@ pub fn start(action: &StartAction) -> Result<Started, TaskError> {
 }
 
 /// The child: leaves the caller's session and files.
-fn become_shim(action: &StartAction, listener: OwnedFd) -> Result<Started, TaskError> {
+fn become_shim(
+    action: &StartAction,
+    socket: PathBuf,
+    listener: OwnedFd,
+) -> Result<Started, TaskError> {
     let _ = rustix::process::setsid();
     let log = Log::open(&action.bundle, action.debug);
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
@@ -101,9 +105,10 @@ fn become_shim(action: &StartAction, listener: OwnedFd) -> Result<Started, TaskE
     let _ = rustix::process::chdir("/");
     yield_to_the_caller();
     let config = Config {
+        socket,
         namespace: action.namespace.clone(),
         events: action.events.clone(),
-        runtime_root: action.runtime_root.join(&action.namespace),
+        runtime_root: action.runtime_root.clone(),
         log,
     };
     let server = Server::new(config, listener)?;
@@ -157,7 +162,7 @@ fn socket_name(parts: &[&str]) -> String {
 }
 
 /// Whether somebody listens on this socket.
-fn is_served(path: &Path) -> bool {
+pub(crate) fn is_served(path: &Path) -> bool {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None);
     let (Ok(socket), Ok(address)) = (socket, SocketAddrUnix::new(path)) else { return false };

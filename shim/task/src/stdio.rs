@@ -20,18 +20,20 @@ use contracts_shim_api::stdio::StdioUri;
 use destination::Destination;
 use kernel_sys::Errno;
 use log::Log;
+use rustix::buffer::spare_capacity;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::PipeFlags;
 use std::collections::BTreeMap;
-use std::mem::MaybeUninit;
 use std::path::Path;
 use std::time::Duration;
 use stdin::{Fifo, Stdin};
 
 /// Bytes read at a time.
-const READ: usize = 64 << 10;
+const READ: usize = 8 << 10;
+/// Bytes read at a time while a process writes more than that.
+const FLOOD_READ: usize = 256 << 10;
 /// Reads before other work gets its turn.
 const READS_IN_A_ROW: usize = 16;
 /// Size asked for the pipes of a process whose log we write: the more a pipe holds, the fewer
@@ -299,29 +301,32 @@ impl Stdio {
     /// Copies output until there is none for now, something behind is full, or others should
     /// have their turn; true in the last case.
     fn pump(&mut self, stream: usize) -> bool {
-        let mut buffer = [MaybeUninit::<u8>::uninit(); READ];
+        let mut buffer = Vec::with_capacity(READ);
         for _ in 0..READS_IN_A_ROW {
             if self.is_blocked() {
                 return false;
             }
             let output = &self.outputs[stream];
             let Some(source) = &output.source else { return false };
-            let limit =
-                output.left.map_or(READ, |left| usize::try_from(left).unwrap_or(READ).min(READ));
-            if limit == 0 {
+            if output.left == Some(0) {
                 self.end_output(stream);
                 return false;
             }
-            match rustix::io::read(source, &mut buffer[..limit]) {
-                Ok(([], _)) | Err(Errno::IO) => {
+            if buffer.len() == buffer.capacity() {
+                // More than a small read takes: a flood. The large buffer lives as long as it.
+                buffer.reserve(FLOOD_READ);
+            }
+            buffer.clear();
+            match rustix::io::read(source, spare_capacity(&mut buffer)) {
+                Ok(0) | Err(Errno::IO) => {
                     self.end_output(stream);
                     return false;
                 }
-                Ok((bytes, _)) => {
+                Ok(count) => {
                     if let Some(left) = &mut self.outputs[stream].left {
-                        *left -= bytes.len() as u64;
+                        *left = left.saturating_sub(count as u64);
                     }
-                    self.deliver(stream, bytes);
+                    self.deliver(stream, &buffer);
                 }
                 Err(Errno::INTR) => {}
                 Err(_) => {

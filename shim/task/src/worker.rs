@@ -11,7 +11,7 @@ use kernel_sys::{CloneFlags, Cloned, clone3, close_all_but, exit_now, message, s
 use prost::Message;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair};
 use std::error::Error;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -125,7 +125,11 @@ impl Worker {
             kind: Kind::Internal,
             text: "the runtime's worker died without an answer".to_owned(),
         };
-        let mut buffer = [0_u8; MAX_DATAGRAM];
+        // Looks how long it is first: a buffer for the longest would stay in the shim's memory.
+        let flags = RecvFlags::PEEK | RecvFlags::TRUNC;
+        let (_, length) =
+            rustix::net::recv(&self.socket, &mut [0_u8; 0], flags).map_err(|_| died())?;
+        let mut buffer = vec![0; length.min(MAX_DATAGRAM)];
         let (length, descriptors) =
             message::receive(&self.socket, &mut buffer).map_err(|_| died())?;
         if length == 0 {

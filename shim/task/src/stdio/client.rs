@@ -88,7 +88,7 @@ impl Client {
 
     /// Reads what the client sends next, appending input to `through`.
     pub(crate) fn read(&mut self, through: &mut Vec<u8>) -> Input {
-        let mut buffer = [0_u8; 8 << 10];
+        let mut buffer = [0_u8; 4 << 10];
         match rustix::net::recv(&self.stream, &mut buffer, RecvFlags::DONTWAIT) {
             Ok((0, _)) => Input::End,
             Ok((count, _)) if self.keys.filter(&buffer[..count], through) => Input::Detached,

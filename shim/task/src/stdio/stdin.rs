@@ -85,7 +85,7 @@ impl Stdin {
     pub(crate) fn copy_fifo(&mut self) {
         while self.wants() {
             let Some(fifo) = &self.fifo else { return };
-            let mut buffer = [0_u8; 16 << 10];
+            let mut buffer = [0_u8; 4 << 10];
             match rustix::io::read(&fifo.reader, &mut buffer) {
                 Ok(0) => {
                     self.fifo = None;
