@@ -4,11 +4,13 @@
 //! the API's headers. Then the version is checked, then the handler runs, in a task of its own.
 
 use crate::failure::Failure;
-use crate::reply::{Answer, Outcome, Reply};
+use crate::reply::{Answer, Hijack, Outcome, Reply, Take};
 use crate::request::{Head, Query, Request};
 use base_telemetry::{TRACEPARENT, TraceContext};
 use bytes::Bytes;
 use contracts_engine_api::ApiVersion;
+use daemon_engine::traced;
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::sync::Arc;
@@ -100,14 +102,21 @@ impl<C: Send + Sync + 'static> Site<C> {
         let span = tracing::info_span!("request", route = route.key, trace_id = trace.trace_id());
         let query = Query::parse(&head.query);
         let request = Request { head, version, route: route.key, name, query, body };
-        let work = (route.handle)(Arc::clone(&self.context), request);
+        let work = traced(trace, (route.handle)(Arc::clone(&self.context), request));
         let outcome = tokio::spawn(work.instrument(span.clone())).await;
         let outcome = outcome.unwrap_or_else(|panic| {
             span.in_scope(|| tracing::error!(%panic, "a handler died"));
             Err(Failure::Panic)
         });
         match outcome {
-            Ok(Reply::Hijack(hijack)) => Reply::Hijack(hijack),
+            Ok(Reply::Hijack(hijack)) => {
+                // What the connection carries from now on belongs to the same trace.
+                let take = hijack.take;
+                let take: Take = Box::new(move |connection, buffered| {
+                    traced(trace, take(connection, buffered)).boxed()
+                });
+                Reply::Hijack(Hijack { take, ..hijack })
+            }
             Ok(Reply::Answer(mut answer)) => {
                 self.add_headers(&mut answer.headers);
                 Reply::Answer(answer)
