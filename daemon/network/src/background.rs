@@ -4,20 +4,23 @@
 //! Every namespace made ahead is a mount below `<exec>/netns` that no sandbox record names; after
 //! a crash it is told from one in use by just that, and removed: none is ever used twice.
 
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, LINK_DIGITS, host_name_prefix};
 use crate::namespace::{self, Interface};
 use crate::sandbox::{random_mac, random_sandbox_id};
 use crate::state::State;
 use crate::store::Store;
 use crate::{Error, firewall::Firewall};
 use base_errors::Chain;
-use std::path::PathBuf;
+use kernel_netlink::route::{Changes, RouteSocket};
+use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long the worker leaves the kernel's network lock to those who wait, after each sandbox
 /// taken, while the pool still has some.
 const REST: Duration = Duration::from_millis(5);
+/// How long a link has to go by itself with its namespace, which costs nobody anything.
+const FADE: Duration = Duration::from_secs(1);
 /// A pool takes at most this part of a subnet.
 const POOL_SHARE: usize = 8;
 
@@ -50,6 +53,8 @@ impl Shared {
     pub(crate) fn work(&self) {
         let mut state = self.state();
         loop {
+            let due =
+                state.fading.front().map(|(due, _)| due.saturating_duration_since(Instant::now()));
             if let Some(path) = state.doomed.pop_front() {
                 state.working = true;
                 drop(state);
@@ -57,19 +62,43 @@ impl Shared {
                     tracing::warn!(error = %Chain(&error), "namespace not removed");
                 }
                 state = self.state();
+                state.fading.extend(link_prefix(&path).map(|name| (Instant::now() + FADE, name)));
             } else if state.stopping {
                 break;
+            } else if due.is_some_and(|due| due.is_zero()) {
+                state = self.help_fading(state);
             } else if self.wants_more(&state) {
                 state.working = true;
                 state = self.refill(state);
             } else {
                 state.working = false;
                 self.changed.notify_all();
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = match due {
+                    Some(due) => {
+                        let result = self.changed.wait_timeout(state, due);
+                        result.unwrap_or_else(PoisonError::into_inner).0
+                    }
+                    None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                };
             }
         }
+        state = self.help_fading(state);
         state.working = false;
         self.changed.notify_all();
+    }
+
+    /// Deletes what is still there of the links that should have gone with their namespaces. A
+    /// connection that nobody answers any more keeps its namespace alive for minutes.
+    fn help_fading<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let fading = std::mem::take(&mut state.fading);
+        drop(state);
+        let names: Vec<String> = fading.into_iter().map(|(_, name)| name).collect();
+        if !names.is_empty()
+            && let Err(error) = delete_links(&names)
+        {
+            tracing::warn!(error = %Chain(&error), "links not deleted");
+        }
+        self.state()
     }
 
     /// Waits until the worker has nothing left to do.
@@ -131,4 +160,36 @@ impl Shared {
             tracing::warn!(error = %Chain(&error), "DOCKER-USER not answered");
         }
     }
+}
+
+/// How the names of the links into the namespace at `path` begin.
+fn link_prefix(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    Some(host_name_prefix(name.get(..LINK_DIGITS)?))
+}
+
+fn delete_links(prefixes: &[String]) -> Result<(), kernel_netlink::Error> {
+    let mut routes = RouteSocket::open()?;
+    let mut changes = Changes::new();
+    for link in routes.links()? {
+        if prefixes.iter().any(|prefix| link.name.starts_with(prefix.as_str())) {
+            changes.delete_link(link.index);
+        }
+    }
+    match routes.apply(&changes) {
+        // Gone by itself between the two.
+        Err(error) if error.os_error() == rustix::io::Errno::NODEV.raw_os_error() => Ok(()),
+        result => result,
+    }
+}
+
+/// The beginnings of names of links on the bridge that belong to none of these sandboxes: what a
+/// crash left.
+pub(crate) fn stale_links(bridge: &Bridge, live: &[String]) -> Result<Vec<String>, Error> {
+    let links = RouteSocket::open()
+        .and_then(|mut routes| routes.links())
+        .map_err(|error| Error::kernel("list links", error))?;
+    let ours = links.into_iter().filter(|link| link.master == Some(bridge.index));
+    let ours = ours.map(|link| link.name).filter(|name| name.starts_with(&host_name_prefix("")));
+    Ok(ours.filter(|name| !live.contains(name)).collect())
 }

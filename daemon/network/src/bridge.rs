@@ -12,6 +12,15 @@ pub(crate) const NAME_OPTION: &str = "com.docker.network.bridge.name";
 /// More daemons than this on one machine find no name.
 const BRIDGES: usize = 100;
 
+/// So many digits of a sandbox's id are in the names of its links.
+pub(crate) const LINK_DIGITS: usize = 10;
+
+/// How the host's ends of a sandbox's interfaces begin; at most 15 characters with the number of
+/// the interface behind it (IFNAMSIZ).
+pub(crate) fn host_name_prefix(digits: &str) -> String {
+    format!("gv{digits}")
+}
+
 /// A bridge that is up and has its address.
 #[derive(Clone, Debug)]
 pub(crate) struct Bridge {

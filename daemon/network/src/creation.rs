@@ -1,7 +1,7 @@
 //! Making and removing sandboxes, step by step, with every step undone when a later one fails.
 
 use crate::background::Ready;
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, LINK_DIGITS, host_name_prefix};
 use crate::error::PortError;
 use crate::namespace::{self, Interface};
 use crate::sandbox::{random_mac, random_sandbox_id};
@@ -241,8 +241,7 @@ impl Bridge {
     ) -> Interface {
         Interface {
             name: format!("eth{index}"),
-            // At most 15 characters: IFNAMSIZ.
-            host_name: format!("gv{}{index}", &sandbox_id[..10]),
+            host_name: format!("{}{index}", host_name_prefix(&sandbox_id[..LINK_DIGITS])),
             bridge: self.index,
             mtu: self.mtu,
             mac: mac.0,

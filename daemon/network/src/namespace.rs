@@ -13,11 +13,16 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::time::Duration;
 
 /// The calling thread's network namespace.
 const OWN: &str = "/proc/thread-self/ns/net";
 /// The loopback interface is the first of every namespace.
 const LOOPBACK: u32 = 1;
+
+/// At most so often, and so long each time, is waited for a new link.
+const RUNNING_GLANCES: usize = 100;
+const RUNNING_GLANCE: Duration = Duration::from_millis(1);
 
 /// An interface that a namespace shall have.
 #[derive(Clone, Debug)]
@@ -72,11 +77,12 @@ fn create_here(path: &Path, interfaces: &[Interface]) -> Result<(), Error> {
     let mut inside = RouteSocket::open().map_err(netlink)?;
     let mut changes = Changes::new();
     changes.set_link(LOOPBACK, &LinkChange { up: true, ..LinkChange::default() });
+    let missing = || Error::kernel("find the new interface", io::ErrorKind::NotFound);
+    let mut links = Vec::new();
     for interface in interfaces {
-        let missing = || Error::kernel("find the new interface", io::ErrorKind::NotFound);
         let link = inside.link(&interface.name).map_err(netlink)?.ok_or_else(missing)?.index;
+        links.push(link);
         disable_ipv6(&interface.name);
-        announce(&interface.name, true);
         changes.add_address(link, interface.ipv4, interface.prefix_length);
         changes.set_link(link, &LinkChange { up: true, ..LinkChange::default() });
         if let Some(gateway) = interface.gateway {
@@ -84,8 +90,10 @@ fn create_here(path: &Path, interfaces: &[Interface]) -> Result<(), Error> {
         }
     }
     inside.apply(&changes).map_err(netlink)?;
-    for interface in interfaces {
-        announce(&interface.name, false);
+    for (interface, link) in interfaces.iter().zip(links) {
+        until_running(&mut inside, &interface.name).map_err(netlink)?;
+        until_running(&mut host, &interface.host_name).map_err(netlink)?;
+        announce(&mut inside, interface, link).map_err(netlink)?;
     }
     mount(path)
 }
@@ -126,9 +134,33 @@ fn disable_ipv6(interface: &str) {
     let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6"), "1");
 }
 
-/// Whether the interface tells its neighbours, when it goes up, who has its address now: they may
-/// remember somebody else.
-fn announce(interface: &str, on: bool) {
-    let value = if on { "1" } else { "0" };
-    let _ = std::fs::write(format!("/proc/sys/net/ipv4/conf/{interface}/arp_notify"), value);
+/// Waits until packets can pass. A pair that has just been switched on loses them until the kernel
+/// has seen to it, which it does in the background, or (since Linux 6.7) before it answers us. The
+/// container's first packet would be lost, and come again after a second.
+fn until_running(routes: &mut RouteSocket, name: &str) -> Result<(), kernel_netlink::Error> {
+    for _ in 0..RUNNING_GLANCES {
+        if routes.link(name)?.is_none_or(|link| link.running) {
+            return Ok(());
+        }
+        std::thread::sleep(RUNNING_GLANCE);
+    }
+    Ok(())
+}
+
+/// Tells the neighbours who has the address now; they may remember somebody else. With
+/// `arp_notify` the kernel does that whenever the hardware address is set.
+fn announce(
+    inside: &mut RouteSocket,
+    interface: &Interface,
+    link: u32,
+) -> Result<(), kernel_netlink::Error> {
+    let option = format!("/proc/sys/net/ipv4/conf/{}/arp_notify", interface.name);
+    if std::fs::write(&option, "1").is_err() {
+        return Ok(());
+    }
+    let mut changes = Changes::new();
+    changes.set_link(link, &LinkChange { mac: Some(interface.mac), ..LinkChange::default() });
+    inside.apply(&changes)?;
+    let _ = std::fs::write(&option, "0");
+    Ok(())
 }

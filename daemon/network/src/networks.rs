@@ -1,7 +1,7 @@
 //! The entry point: all networks and sandboxes of one daemon.
 
 use crate::addresses::Addresses;
-use crate::background::Shared;
+use crate::background::{Shared, stale_links};
 use crate::bridge::Bridge;
 use crate::firewall::{Firewall, Scope};
 use crate::ports::{Ports, ephemeral_range};
@@ -16,6 +16,7 @@ use base_ids::{ContainerId, NetworkId};
 use kernel_netlink::route::RouteSocket;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 /// All networks and sandboxes of one daemon.
 pub struct Networks {
@@ -47,7 +48,7 @@ impl Networks {
         }
         let addresses = bridge.as_ref().map(|b| Addresses::new(b.subnet, b.gateway));
         let mut state = State::new(addresses, Ports::new(ephemeral_range()));
-        recall(&mut state, &store)?;
+        recall(&mut state, &store, bridge.as_ref())?;
         let firewall = match &bridge {
             Some(bridge) => Some(Mutex::new(open_firewall(&config, bridge, &state)?)),
             None => None,
@@ -221,7 +222,7 @@ impl Drop for Networks {
 
 /// Takes the sandboxes on disk into the state. Namespaces that no sandbox names were made ahead,
 /// or were on their way out: they are doomed.
-fn recall(state: &mut State, store: &Store) -> Result<(), Error> {
+fn recall(state: &mut State, store: &Store, bridge: Option<&Bridge>) -> Result<(), Error> {
     let mut known = Vec::new();
     for sandbox in store.sandboxes()? {
         if !namespace::is_mounted(&sandbox.netns) {
@@ -242,6 +243,12 @@ fn recall(state: &mut State, store: &Store) -> Result<(), Error> {
     }
     let all = store.all_netns()?;
     state.doomed.extend(all.into_iter().filter(|path| !known.contains(path)));
+    if let Some(bridge) = bridge {
+        let ends = state.live().flat_map(|sandbox| &sandbox.endpoints);
+        let live: Vec<String> = ends.filter_map(|end| end.host_interface.clone()).collect();
+        let stale = stale_links(bridge, &live)?;
+        state.fading.extend(stale.into_iter().map(|name| (Instant::now(), name)));
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use base_ids::ContainerId;
 use std::collections::{HashMap, VecDeque};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::time::Instant;
 
 /// What is in use now; behind one lock that is never held while the kernel works on interfaces.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(crate) struct State {
     pub(crate) pool: VecDeque<Ready>,
     /// Namespaces to remove.
     pub(crate) doomed: VecDeque<PathBuf>,
+    /// Beginnings of names of links that go with their namespaces, and when to help.
+    pub(crate) fading: VecDeque<(Instant, String)>,
     /// The pool was used since the worker last looked.
     pub(crate) recently_taken: bool,
     /// Making ahead failed; tried again when a sandbox has been made.
@@ -48,6 +51,7 @@ impl State {
             ports,
             pool: VecDeque::new(),
             doomed: VecDeque::new(),
+            fading: VecDeque::new(),
             recently_taken: false,
             pool_broken: false,
             working: false,

@@ -304,6 +304,20 @@ fn an_address_that_comes_again_is_reached_at_its_new_owner_at_once() {
 }
 
 #[test]
+fn a_namespace_that_a_connection_keeps_alive_loses_its_link_all_the_same() {
+    World::run(|world| {
+        let networks = Networks::open(world.config(0)).unwrap();
+        let sandbox = networks.create_sandbox(&world.request(&networks, &[])).unwrap();
+        let _holding = world.inside(&sandbox.netns, || UdpSocket::bind("0.0.0.0:80").unwrap());
+        networks.remove_sandbox(&sandbox.id).unwrap();
+        let link = sandbox.endpoints[0].host_interface.clone().unwrap();
+        world.wait_until_no_link(&link);
+        networks.shutdown();
+        world.assert_nothing_left();
+    });
+}
+
+#[test]
 fn fifty_sandboxes_at_once_have_fifty_addresses_and_ports() {
     World::run(|world| {
         let networks = Networks::open(world.config(4)).unwrap();

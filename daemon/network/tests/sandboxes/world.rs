@@ -152,6 +152,14 @@ impl World {
         })
     }
 
+    pub(crate) fn wait_until_no_link(&self, name: &str) {
+        let start = Instant::now();
+        while output_of("ip", &["-brief", "link"]).contains(name) {
+            assert!(start.elapsed() < PATIENCE, "{name} is still there");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// The leak check: interfaces, namespaces, rules and records.
     pub(crate) fn assert_nothing_left(&self) {
         let leftovers = || {

@@ -6,6 +6,10 @@ use crate::wire::{attribute, text, u32_at, u64_at};
 use std::net::Ipv4Addr;
 
 const IFLA_ADDRESS: u16 = 1;
+const IFLA_MASTER: u16 = 10;
+const IFLA_OPERSTATE: u16 = 16;
+/// `IF_OPER_UP`.
+const OPERATIONAL: u8 = 6;
 const IFLA_IFALIAS: u16 = 20;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_INFO_KIND: u16 = 1;
@@ -27,6 +31,10 @@ pub struct Link {
     pub alias: Option<String>,
     /// `bridge`, `veth`, …; absent for hardware.
     pub kind: Option<String>,
+    /// The bridge that it is plugged into, by index.
+    pub master: Option<u32>,
+    /// Whether packets can pass: it is on, its partner too, and the kernel has taken note.
+    pub running: bool,
     /// Its hardware address, where it has one of six bytes.
     pub mac: Option<[u8; 6]>,
     /// What went through it.
@@ -85,6 +93,8 @@ pub(super) fn link(payload: &[u8]) -> Option<Link> {
         kind: attribute(body, IFLA_LINKINFO)
             .and_then(|info| attribute(info, IFLA_INFO_KIND))
             .map(text),
+        master: attribute(body, IFLA_MASTER).and_then(|master| u32_at(master, 0)),
+        running: attribute(body, IFLA_OPERSTATE).is_some_and(|state| state == [OPERATIONAL]),
         mac: attribute(body, IFLA_ADDRESS).and_then(|mac| mac.try_into().ok()),
         counters: attribute(body, IFLA_STATS64).and_then(counters).unwrap_or_default(),
     })
