@@ -58,7 +58,10 @@ impl Reference {
                 "invalid reference format: repository name must be lowercase",
             ));
         }
-        if domain.len() + path.len() > MAX_NAME || !path.split('/').all(valid_component) {
+        let port = domain.rsplit_once(':').map(|(_, port)| port);
+        let bad_port = port.is_some_and(|p| p.is_empty() || !p.bytes().all(|b| b.is_ascii_digit()));
+        if bad_port || domain.len() + path.len() > MAX_NAME || !path.split('/').all(valid_component)
+        {
             return Err(invalid());
         }
         Ok(Self { domain, path, tag, digest })

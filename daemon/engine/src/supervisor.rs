@@ -105,9 +105,7 @@ pub(crate) fn failed(step: &'static str) -> impl FnOnce(Status) -> Error {
 }
 
 /// Makes "not found" an absence.
-pub(crate) fn optional<T>(
-    answer: std::result::Result<T, Status>,
-) -> std::result::Result<Option<T>, Status> {
+pub(crate) fn optional<T>(answer: Result<T, Status>) -> Result<Option<T>, Status> {
     match answer {
         Ok(value) => Ok(Some(value)),
         Err(error) if status::kind(&error) == Kind::NotFound => Ok(None),

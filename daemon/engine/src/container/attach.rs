@@ -14,7 +14,7 @@ use contracts_shim_api::attach::{
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::io::AsyncReadExt;
@@ -176,8 +176,13 @@ pub(crate) async fn connect(
     stream: OwnedFd,
 ) -> Result<Connected> {
     let failed = |cause: String| Error::internal("attach", cause);
+    // A bundle's path may be longer than a socket's address: it goes through its descriptor.
+    let bundle = std::fs::File::open(socket.parent().unwrap_or(Path::new("/")))
+        .map_err(|error| failed(error.to_string()))?;
+    let name = socket.file_name().unwrap_or_default().to_string_lossy();
+    let short = format!("/proc/self/fd/{}/{name}", bundle.as_raw_fd());
     let mut connection =
-        UnixStream::connect(socket).await.map_err(|error| failed(error.to_string()))?;
+        UnixStream::connect(short).await.map_err(|error| failed(error.to_string()))?;
     let frame = encode(request).map_err(|error| failed(error.to_string()))?;
     send_with(&connection, &frame, &stream).await.map_err(|error| failed(error.to_string()))?;
     // The shim has it now; held open here, the client would never see its end.

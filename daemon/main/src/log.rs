@@ -1,0 +1,88 @@
+//! The log on standard error: the same lines that shim and runtime write, with the fields of the
+//! spans around them, so that one `trace_id` finds a request in all programs' logs.
+
+use base_telemetry::logger::{self, Format};
+use std::fmt::Debug;
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Metadata, Subscriber, span};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+
+/// Starts to log what is at least this important; of other people's crates only warnings.
+pub(crate) fn start(level: LevelFilter) {
+    let subscriber = tracing_subscriber::registry().with(Lines { level });
+    // A second subscriber in one process is a test's mistake, and the first one stays.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+struct Lines {
+    level: LevelFilter,
+}
+
+/// Fields of a span or an event, the message apart.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    named: Vec<(&'static str, String)>,
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let text = format!("{value:?}");
+        if field.name() == "message" {
+            self.message = text
+        } else {
+            self.named.push((field.name(), text))
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        let target = metadata.target();
+        let ours = target.starts_with("daemon") || target.starts_with("gantryd");
+        *metadata.level() <= if ours { self.level } else { self.level.min(LevelFilter::WARN) }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.level)
+    }
+
+    fn on_new_span(
+        &self,
+        attributes: &span::Attributes<'_>,
+        id: &span::Id,
+        context: Context<'_, S>,
+    ) {
+        if let Some(span) = context.span(id) {
+            let mut fields = Fields::default();
+            attributes.record(&mut fields);
+            span.extensions_mut().insert(fields);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut own = Fields::default();
+        event.record(&mut own);
+        let mut named = own.named;
+        for span in context.event_scope(event).into_iter().flatten() {
+            if let Some(fields) = span.extensions().get::<Fields>() {
+                named.extend(fields.named.iter().cloned());
+            }
+        }
+        named.push(("program", "daemon".to_owned()));
+        let fields: Vec<(&str, &str)> = named.iter().map(|(k, v)| (*k, v.as_str())).collect();
+        let level = match *event.metadata().level() {
+            Level::ERROR => logger::Level::Error,
+            Level::WARN => logger::Level::Warning,
+            Level::INFO => logger::Level::Info,
+            Level::DEBUG | Level::TRACE => logger::Level::Debug,
+        };
+        logger::write(&mut std::io::stderr(), Format::Text, level, &own.message, &fields);
+    }
+}

@@ -1,0 +1,110 @@
+//! The daemon's directories: who owns them now, and what they stand on.
+
+use crate::arguments::Arguments;
+use crate::serve::End;
+use anyhow::{Context, bail};
+use rustix::fs::{FlockOperation, flock};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// statfs(2)'s number for a tmpfs.
+const TMPFS_MAGIC: i64 = 0x0102_1994;
+
+/// Data root and exec root, ours while this lives.
+pub(crate) struct Roots {
+    exec_root: PathBuf,
+    pidfile: PathBuf,
+    /// We mounted the tmpfs below everything, and take it away when nothing is left on it.
+    mounted: bool,
+    _lock: File,
+}
+
+impl Roots {
+    /// Makes both, and takes the lock that keeps a second daemon out.
+    pub(crate) fn take(settings: &Arguments) -> anyhow::Result<Self> {
+        let exec_root = settings.exec_root.clone();
+        create(&settings.data_root, 0o711)?;
+        create(&exec_root, 0o711)?;
+        let mounted = mount_tmpfs(&exec_root)?;
+        let lock = lock(&exec_root.join("gantryd.lock"))?;
+        let pidfile = settings.pidfile.clone().unwrap_or_else(|| exec_root.join("gantryd.pid"));
+        std::fs::write(&pidfile, std::process::id().to_string())
+            .with_context(|| format!("write {}", pidfile.display()))?;
+        Ok(Self { exec_root, pidfile, mounted, _lock: lock })
+    }
+
+    /// Removes what says that a daemon is here.
+    pub(crate) fn leave(self, end: End) {
+        let _ = std::fs::remove_file(&self.pidfile);
+        if end == End::Empty && self.mounted {
+            // Lazily: our own lock file is still open on it.
+            let _ = unmount(&self.exec_root, UnmountFlags::DETACH);
+        }
+    }
+}
+
+fn create(path: &Path, mode: u32) -> anyhow::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
+        .with_context(|| format!("make {}", path.display()))
+}
+
+fn lock(path: &Path) -> anyhow::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o644);
+    let mut file = options.open(path).with_context(|| format!("open {}", path.display()))?;
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let mut pid = String::new();
+        let _ = file.take(32).read_to_string(&mut pid);
+        bail!("a daemon (pid {}) already uses {}", pid.trim(), path.display());
+    }
+    file.set_len(0)?;
+    write!(file, "{}", std::process::id())?;
+    Ok(file)
+}
+
+/// Puts a tmpfs below the exec root where there is none; true when there is one of ours.
+fn mount_tmpfs(exec_root: &Path) -> anyhow::Result<bool> {
+    // Two daemons at once must not both find none: the parent is locked while we look.
+    let parent = exec_root.parent().unwrap_or(Path::new("/"));
+    let parent = File::open(parent).with_context(|| format!("open {}", parent.display()))?;
+    flock(&parent, FlockOperation::LockExclusive)?;
+    let file_system = rustix::fs::statfs(exec_root)
+        .with_context(|| format!("look at {}", exec_root.display()))?;
+    if i64::from(file_system.f_type) == TMPFS_MAGIC {
+        return Ok(is_mount_point(exec_root) && exec_root != Path::new("/run"));
+    }
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    mount("gantry", exec_root, "tmpfs", flags, Some(c"mode=711"))
+        .with_context(|| format!("mount a tmpfs at {}", exec_root.display()))?;
+    // What is mounted below (network namespaces) shall stay below.
+    rustix::mount::mount_change(exec_root, rustix::mount::MountPropagationFlags::PRIVATE)?;
+    Ok(true)
+}
+
+fn is_mount_point(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let device = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.dev()).ok();
+    device(path) != path.parent().and_then(device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_lock_is_refused_with_the_pid_of_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gantryd.lock");
+        let first = lock(&path).unwrap();
+        let refused = lock(&path).unwrap_err().to_string();
+        assert!(refused.contains(&format!("(pid {})", std::process::id())), "{refused}");
+        drop(first);
+        lock(&path).unwrap();
+    }
+}
