@@ -10,7 +10,7 @@ use crate::process::{Exit, Process, State};
 use crate::runtime::Runtime;
 use crate::server::Server;
 use crate::service::{answer_error, io_of};
-use crate::stdio::{Stdio, Uris};
+use crate::stdio::{Opened, Stdio, Uris};
 use crate::worker::{Failure, Made, Worker};
 use base_faults::{Step, reach, step};
 use base_files::{Durability, replace};
@@ -127,7 +127,7 @@ impl Server {
             terminal: request.terminal,
         };
         let mut stdio = Stdio::new(number, uris)?;
-        let theirs = stdio.open(&self.reactor)?;
+        let opened = stdio.open(&self.reactor)?;
         reach(STDIO_OPENED);
         let container = Container {
             init: number,
@@ -140,10 +140,15 @@ impl Server {
             attach: None,
             memory: None,
         };
-        let keep = descriptors(&theirs);
+        let keep = opened.descriptors();
+        let namespace = self.config.namespace.clone();
         let (runtime, mounts) = (container.runtime.clone(), container.rootfs.clone());
         let (bundle, id) = (container.bundle.clone(), request.id.clone());
-        let job = move || runtime.create(&bundle, &id, &mounts, theirs, &options);
+        let job = move || {
+            let Opened { theirs, logger } = opened;
+            logger.map_or(Ok(()), |logger| logger.run(&id, &namespace))?;
+            runtime.create(&bundle, &id, &mounts, theirs, &options)
+        };
         let attachable = stdio.is_attachable();
         self.containers.insert(request.id.clone(), container);
         let process = Process::new(&request.id, "", State::Creating, stdio);
@@ -173,11 +178,16 @@ impl Server {
                 Ok(())
             }
             State::Added(spec) => {
-                let theirs = process.stdio.open(&self.reactor);
+                let opened = process.stdio.open(&self.reactor);
+                let namespace = self.config.namespace.clone();
                 let terminal = process.stdio.uris().terminal;
-                let launched = theirs.and_then(|theirs| {
-                    let keep = descriptors(&theirs);
-                    let job = move || runtime.exec(&id, &spec, terminal, theirs);
+                let launched = opened.and_then(|opened| {
+                    let keep = opened.descriptors();
+                    let job = move || {
+                        let Opened { theirs, logger } = opened;
+                        logger.map_or(Ok(()), |logger| logger.run(&id, &namespace))?;
+                        runtime.exec(&id, &spec, terminal, theirs)
+                    };
                     self.launch(keep, Then::Executed(number, reply), job)
                 });
                 if launched.is_err() {
@@ -414,14 +424,5 @@ impl Server {
                 process.stdio.end_attachments();
             }
         }
-    }
-}
-
-fn descriptors(stdio: &runtime_container::Stdio) -> Vec<RawFd> {
-    match stdio {
-        runtime_container::Stdio::Descriptors { stdin, stdout, stderr } => {
-            [stdin, stdout, stderr].map(AsRawFd::as_raw_fd).to_vec()
-        }
-        _ => Vec::new(),
     }
 }

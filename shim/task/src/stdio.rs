@@ -10,7 +10,11 @@ mod destination;
 mod detach;
 mod lines;
 mod log;
+mod logger;
+mod opening;
 mod stdin;
+
+pub(crate) use opening::Opened;
 
 use crate::error::TaskError;
 use crate::reactor::{Channel, Reactor, Source, Watched};
@@ -22,13 +26,10 @@ use kernel_sys::Errno;
 use log::Log;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::EventFlags;
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Mode, OFlags};
-use rustix::pipe::PipeFlags;
+use rustix::fd::OwnedFd;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
-use stdin::{Fifo, Stdin};
+use stdin::Stdin;
 
 /// Bytes read at a time.
 const READ: usize = 8 << 10;
@@ -36,9 +37,6 @@ const READ: usize = 8 << 10;
 const FLOOD_READ: usize = 256 << 10;
 /// Reads before other work gets its turn.
 const READS_IN_A_ROW: usize = 16;
-/// Size asked for the pipes of a process whose log we write: the more a pipe holds, the fewer
-/// wake-ups 100 MB cost. The kernel may refuse (pipe(7), `pipe-user-pages-soft`).
-const PIPE: usize = 1 << 20;
 /// Pause before a full disk is tried again.
 const RETRY: Duration = Duration::from_millis(100);
 /// Most attachments of one process at a time.
@@ -82,9 +80,6 @@ impl Stdio {
     /// Stdio as these URIs say; opens nothing yet.
     pub(crate) fn new(process: u32, uris: Uris) -> Result<Self, TaskError> {
         let parsed = [uris.stdin.parse()?, uris.stdout.parse()?, uris.stderr.parse()?];
-        if parsed.iter().any(|uri| matches!(uri, StdioUri::Binary { .. })) {
-            return Err(TaskError::Unimplemented("stdio scheme binary"));
-        }
         Ok(Self {
             process,
             uris,
@@ -113,79 +108,6 @@ impl Stdio {
         for (_, client) in std::mem::take(&mut self.clients) {
             client.close(EndReason::Ended);
         }
-    }
-
-    /// Opens everything, and gives what the process is started with.
-    pub(crate) fn open(
-        &mut self,
-        reactor: &Reactor,
-    ) -> Result<runtime_container::Stdio, TaskError> {
-        if let StdioUri::Gantry(stdio) = &self.parsed[1] {
-            self.log = Log::open(stdio).map_err(|source| TaskError::Open {
-                path: stdio.log.clone().unwrap_or_default(),
-                source,
-            })?;
-        }
-        for stream in 0..2 {
-            if let StdioUri::Fifo(path) | StdioUri::File(path) = &self.parsed[stream + 1] {
-                let destination = Destination::open(reactor, self.process, stream, path)?;
-                self.outputs[stream].destination = Some(destination);
-            }
-        }
-        if let StdioUri::Fifo(path) = &self.parsed[0] {
-            self.stdin.fifo = Some(open_stdin_fifo(reactor, self.process, path)?);
-        }
-        if self.uris.terminal {
-            return Ok(runtime_container::Stdio::Terminal);
-        }
-        let stdin = if self.parsed[0] == StdioUri::Null {
-            null_device()?
-        } else {
-            let (theirs, ours) = pipe()?;
-            non_blocking(&ours)?;
-            self.stdin.connect(reactor, self.process, ours);
-            theirs
-        };
-        let stdout = self.output_pipe(reactor, 0)?;
-        let stderr = self.output_pipe(reactor, 1)?;
-        self.stdin.rearm();
-        Ok(runtime_container::Stdio::Descriptors { stdin, stdout, stderr })
-    }
-
-    /// The process' end of an output stream.
-    fn output_pipe(&mut self, reactor: &Reactor, stream: usize) -> Result<OwnedFd, TaskError> {
-        if self.parsed[stream + 1] == StdioUri::Null {
-            return null_device();
-        }
-        let (ours, theirs) = pipe()?;
-        non_blocking(&ours)?;
-        if matches!(self.parsed[stream + 1], StdioUri::Gantry(_)) {
-            let _ = rustix::pipe::fcntl_setpipe_size(&ours, PIPE);
-        }
-        let source = Source::Stdio(self.process, Channel::Output(stream as u8));
-        self.outputs[stream].source = Some(reactor.watch(ours, source, EventFlags::IN));
-        Ok(theirs)
-    }
-
-    /// The process has a terminal: this is its master.
-    pub(crate) fn connect_console(
-        &mut self,
-        reactor: &Reactor,
-        console: &OwnedFd,
-    ) -> Result<(), TaskError> {
-        let copy = || rustix::io::fcntl_dupfd_cloexec(console, 3);
-        let (output, input) = (
-            copy().map_err(TaskError::system("copy terminal"))?,
-            copy().map_err(TaskError::system("copy terminal"))?,
-        );
-        non_blocking(&output)?;
-        let source = Source::Stdio(self.process, Channel::Output(0));
-        self.outputs[0].source = Some(reactor.watch(output, source, EventFlags::IN));
-        if self.parsed[0] != StdioUri::Null {
-            self.stdin.connect(reactor, self.process, input);
-            self.stdin.rearm();
-        }
-        Ok(())
     }
 
     /// Attaches a client, and answers the daemon.
@@ -478,33 +400,4 @@ impl Stdio {
             reactor.after(RETRY, Source::Stdio(self.process, Channel::LogRetry));
         }
     }
-}
-
-fn open_stdin_fifo(reactor: &Reactor, process: u32, path: &Path) -> Result<Fifo, TaskError> {
-    let open = |access: OFlags| {
-        let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        rustix::fs::open(path, flags, Mode::empty())
-            .map_err(|errno| TaskError::Open { path: path.into(), source: errno.into() })
-    };
-    let reader = open(OFlags::RDONLY)?;
-    // Succeeds at once, as there is a reader now.
-    let keeper = Some(open(OFlags::WRONLY)?);
-    let source = Source::Stdio(process, Channel::StdinSource);
-    Ok(Fifo { reader: reactor.watch(reader, source, EventFlags::empty()), keeper })
-}
-
-fn null_device() -> Result<OwnedFd, TaskError> {
-    let flags = OFlags::RDWR | OFlags::CLOEXEC;
-    rustix::fs::open("/dev/null", flags, Mode::empty())
-        .map_err(TaskError::system("open the null device"))
-}
-
-/// A pipe, reading end first.
-fn pipe() -> Result<(OwnedFd, OwnedFd), TaskError> {
-    rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(TaskError::system("make a pipe"))
-}
-
-/// Our end only: the process may share its own with programs that do not expect `EAGAIN`.
-fn non_blocking(fd: impl AsFd) -> Result<(), TaskError> {
-    rustix::io::ioctl_fionbio(fd, true).map_err(TaskError::system("make a pipe non-blocking"))
 }

@@ -1,5 +1,7 @@
 //! The shim's program with real containers, through its sockets.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod bundle;
 mod supervisor;
 
@@ -273,4 +275,77 @@ fn containers_of_a_group_share_a_shim() {
     assert_eq!(second.wait(""), 6);
     second.delete("").unwrap();
     assert_eq!(first.state("").unwrap().status(), TaskStatus::Running);
+}
+
+#[test]
+fn events_wait_for_a_supervisor_that_is_away() {
+    let shim = Shim::start_unheard(Bundle::new("exit 2"));
+    shim.create("", "", false).unwrap();
+    shim.begin("").unwrap();
+    assert_eq!(shim.wait(""), 2);
+    shim.hear();
+    shim.wait_for_topic("/tasks/exit");
+    assert_eq!(shim.topics(), ["/tasks/create", "/tasks/start", "/tasks/exit"]);
+}
+
+#[test]
+fn a_kill_for_want_of_memory_is_an_event() {
+    let shim = Shim::start(Bundle::with("dd if=/dev/zero of=/dev/null bs=64M count=1", |config| {
+        config["linux"]["resources"] =
+            serde_json::json!({"memory": {"limit": 8 << 20, "swap": 8 << 20}});
+    }));
+    shim.create("", "", false).unwrap();
+    shim.begin("").unwrap();
+    assert_eq!(shim.wait(""), 137);
+    shim.wait_for_topic("/tasks/oom");
+}
+
+#[test]
+fn a_logging_program_gets_both_streams_and_is_ready_before_the_first_byte() {
+    let bundle = Bundle::new("echo out; echo err >&2");
+    let program = bundle.file("logger");
+    let script = format!(
+        "#!/bin/sh\nid=$CONTAINER_ID/$CONTAINER_NAMESPACE\nexec 5>&-\n\
+         (echo $id $@; cat <&3; cat <&4) > {0}/logged.new; mv {0}/logged.new {0}/logged\n",
+        bundle.path().display()
+    );
+    std::fs::write(&program, script).unwrap();
+    assert!(Command::new("chmod").arg("+x").arg(&program).status().unwrap().success());
+    let shim = Shim::start(bundle);
+    let uri = format!("binary://{}?tag=x&flag=", program.display());
+    shim.create("", &uri, false).unwrap();
+    shim.begin("").unwrap();
+    assert_eq!(shim.wait(""), 0);
+    let logged = wait_for("the program's end", || {
+        Some(shim.bundle.read("logged")).filter(|text| !text.is_empty())
+    });
+    assert_eq!(logged, format!("{}/test tag x flag\nout\nerr\n", shim.bundle.id));
+}
+
+#[test]
+fn a_log_is_whole_although_its_disk_was_full() {
+    let shim = Shim::start(Bundle::new("seq 1 200000"));
+    let disk = shim.bundle.file("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let mount = |options: &str| {
+        let mut command = Command::new("mount");
+        command.args(["-t", "tmpfs", "-o", options, "none"]).arg(&disk);
+        assert!(command.status().unwrap().success());
+    };
+    mount("size=1m");
+    let log = disk.join("x-json.log");
+    shim.create("", &format!("gantry://{}", log.display()), false).unwrap();
+    shim.begin("").unwrap();
+    wait_for("the disk to be full", || {
+        (std::fs::metadata(&log).map_or(0, |file| file.len()) == 1 << 20).then_some(())
+    });
+    // The shim answers meanwhile.
+    assert_eq!(shim.state("").unwrap().id, shim.bundle.id);
+    mount("remount,size=64m");
+    assert_eq!(shim.wait(""), 0);
+    let logged = log_texts(&std::fs::read_to_string(&log).unwrap());
+    let expected: String = (1..=200_000).map(|number| format!("{number}\n")).collect();
+    assert!(logged == expected);
+    shim.delete("").unwrap();
+    assert!(Command::new("umount").arg(&disk).status().unwrap().success());
 }

@@ -58,10 +58,26 @@ impl Shim {
 
     /// The same, with another runtime's program.
     pub(crate) fn start_with(bundle: Bundle, binary: &str) -> Self {
+        Self::launch(bundle, binary, true)
+    }
+
+    /// Starts a shim while its supervisor is away.
+    pub(crate) fn start_unheard(bundle: Bundle) -> Self {
+        Self::launch(bundle, "", false)
+    }
+
+    /// The supervisor is back.
+    pub(crate) fn hear(&self) {
+        take_events(&self.places.join("events.sock"), &self.events);
+    }
+
+    fn launch(bundle: Bundle, binary: &str, heard: bool) -> Self {
         let places = std::env::temp_dir().join(format!("{}.run", bundle.id));
         std::fs::create_dir_all(&places).unwrap();
         let events = Arc::default();
-        take_events(&places.join("events.sock"), &events);
+        if heard {
+            take_events(&places.join("events.sock"), &events);
+        }
         let output = command(&bundle, &places).arg("start").output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let params = BootstrapParams::parse(&output.stdout).unwrap();

@@ -4,6 +4,7 @@ use crate::error::TaskError;
 use crate::reactor::{Channel, Reactor, Source, Watched};
 use kernel_sys::Errno;
 use rustix::event::epoll::EventFlags;
+use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Mode, OFlags};
 use std::path::Path;
 
@@ -36,9 +37,14 @@ impl Destination {
         };
         let file = rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::from_raw_mode(0o600))
             .map_err(|errno| TaskError::Open { path: path.into(), source: errno.into() })?;
+        Ok(Self::new(reactor, process, stream, file))
+    }
+
+    /// A destination that is open already.
+    pub(crate) fn new(reactor: &Reactor, process: u32, stream: usize, file: OwnedFd) -> Self {
         let source = Source::Stdio(process, Channel::Sink(stream as u8));
         let target = reactor.watch(file, source, EventFlags::empty());
-        Ok(Self { target, pending: Vec::new(), sent: 0, failed: false })
+        Self { target, pending: Vec::new(), sent: 0, failed: false }
     }
 
     /// Takes output.
