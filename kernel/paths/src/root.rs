@@ -56,6 +56,9 @@ impl Root {
         let flags = OFlags::PATH | OFlags::DIRECTORY;
         match self.resolve(path, flags, Mode::empty()) {
             Err(Errno::NOENT) => {
+                if let Some(made) = self.make_last(path) {
+                    return Ok(made);
+                }
                 let made = self.make_missing(path).map_err(failed("create directory", path))?;
                 self.open(&made, flags | OFlags::NOFOLLOW)
             }
@@ -114,6 +117,17 @@ impl Root {
             }
         }
         Err(Errno::AGAIN)
+    }
+
+    /// Makes the last folder of a path whose others exist, which is how nearly all of them are;
+    /// nothing where it is otherwise.
+    fn make_last(&self, path: &Path) -> Option<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let parent = self.resolve(path.parent()?, flags, Mode::empty()).ok()?;
+        let name = path.file_name()?;
+        mkdirat(&parent, name, Mode::from_raw_mode(0o755)).ok()?;
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(&parent, name, flags, Mode::empty()).ok()
     }
 
     /// Makes the folders of `path` that are missing, following links that lead to places that do

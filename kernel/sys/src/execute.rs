@@ -3,7 +3,7 @@
 use crate::{Result, check, last_errno};
 use std::convert::Infallible;
 use std::ffi::{CStr, CString, c_char};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Replaces the program; returns only when that failed.
 ///
@@ -42,6 +42,26 @@ pub fn execute_descriptor(
         )
     };
     Err(last_errno())
+}
+
+/// The descriptor that this program was executed from by [`execute_descriptor`], if it was and if
+/// it was open over the exec. To be called once, before descriptors are opened.
+#[must_use]
+pub fn executed_descriptor() -> Option<OwnedFd> {
+    // SAFETY: AT_EXECFN is the address of a NUL-terminated string at the bottom of the stack,
+    // which lives as long as the process; 0 when the kernel gave none.
+    let name = unsafe {
+        let address = libc::getauxval(libc::AT_EXECFN) as *const c_char;
+        if address.is_null() {
+            return None;
+        }
+        CStr::from_ptr(address)
+    };
+    let number = name.to_str().ok()?.strip_prefix("/dev/fd/")?.parse::<i32>().ok()?;
+    // SAFETY: a descriptor number is asked about; nothing is owned yet.
+    let is_open = unsafe { libc::fcntl(number, libc::F_GETFD) } >= 0;
+    // SAFETY: it came over the exec under this very number, so nothing in this process owns it.
+    is_open.then(|| unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Ends the process at once: no destructors, no exit handlers, no flushing.

@@ -29,7 +29,7 @@ pub mod signals;
 
 pub use clone::{CloneFlags, Cloned, clone3};
 pub use descriptors::close_all_but;
-pub use execute::{close_on_exec_from, execute_descriptor, execve, exit_now};
+pub use execute::{close_on_exec_from, execute_descriptor, executed_descriptor, execve, exit_now};
 pub use namespaces::{NamespaceFlags, PidfdNamespace, namespace_of, setns, unshare};
 pub use rustix::io::Errno;
 

@@ -18,20 +18,14 @@ pub fn loopback_up() -> Result<()> {
         flags: libc::c_short,
         rest: [u8; 22],
     }
-    let socket =
-        socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     let mut name = [0; libc::IFNAMSIZ];
     name[..2].copy_from_slice(b"lo");
     let up = libc::c_short::try_from(libc::IFF_UP | libc::IFF_RUNNING).unwrap_or(1);
     let mut request = Request { name, flags: up, rest: [0; 22] };
     // SAFETY: SIOCSIFFLAGS reads a struct ifreq, of which `request` has the layout and size.
     check(unsafe {
-        libc::syscall(
-            libc::SYS_ioctl,
-            socket.as_raw_fd(),
-            libc::SIOCSIFFLAGS,
-            &raw mut request,
-        )
+        libc::syscall(libc::SYS_ioctl, socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw mut request)
     })
     .map(drop)
 }

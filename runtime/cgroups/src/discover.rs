@@ -1,11 +1,12 @@
 //! Which hierarchies the host has, and where in them a container's cgroup belongs.
 
-use crate::{Cgroup, Error, Record, reopen};
+use crate::{Cgroup, Error, Record, knob, reopen};
 use rustix::fs::statfs;
 use std::path::{Component, Path, PathBuf};
 
 const CGROUP_SUPER_MAGIC: u64 = 0x0027_e0eb;
 const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
+const OWN_PROCESS: &str = "/proc/self";
 const MOUNT_POINT: &str = "/sys/fs/cgroup";
 /// Where systemd mounts cgroup v2 beside v1.
 const HYBRID_NAME: &str = "unified";
@@ -45,7 +46,7 @@ pub fn locate(cgroups_path: &str, id: &str) -> Result<Box<dyn Cgroup>, Error> {
     if path.components().any(|part| matches!(part, Component::ParentDir)) || wanted == "/" {
         return Err(Error::InvalidPath(wanted.to_owned()));
     }
-    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let own = knob::read(Path::new(OWN_PROCESS), "cgroup").unwrap_or_default();
     let place = |mount: PathBuf, own: &str| match path.strip_prefix("/") {
         Ok(absolute) => mount.join(absolute),
         Err(_) => mount.join(own.trim_start_matches('/')).join(path),
@@ -106,7 +107,7 @@ fn mount_point(controllers: &str, mounts: &mut Option<String>) -> Option<PathBuf
         return Some(conventional);
     }
     let mounts = mounts
-        .get_or_insert_with(|| std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default());
+        .get_or_insert_with(|| knob::read(Path::new(OWN_PROCESS), "mountinfo").unwrap_or_default());
     listed_mount_point(mounts, controllers)
 }
 

@@ -4,6 +4,7 @@ use crate::Error;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::fmt::Display;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// No file of a cgroup that is read here is longer.
@@ -13,13 +14,34 @@ const REMOVE_ATTEMPTS: u32 = 200;
 
 /// Writes a value to a file of a cgroup.
 pub(crate) fn write(folder: &Path, file: &str, value: impl Display) -> Result<(), Error> {
-    let value = value.to_string();
-    let path = folder.join(file);
-    let written = rustix::fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
-        .and_then(|knob| {
-            rustix::io::retry_on_intr(|| rustix::io::write(&knob, value.as_bytes())).map(drop)
-        });
-    written.map_err(|errno| Error::Refused { step: format!("write {value:?} to"), path, errno })
+    Knob::open(folder, file)?.write(value)
+}
+
+/// A file of a cgroup that several values are written to.
+pub(crate) struct Knob {
+    file: OwnedFd,
+    path: PathBuf,
+}
+
+impl Knob {
+    pub(crate) fn open(folder: &Path, file: &str) -> Result<Self, Error> {
+        let path = folder.join(file);
+        match rustix::fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+            Ok(file) => Ok(Self { file, path }),
+            Err(errno) => Err(Error::Refused { step: "open".to_owned(), path, errno }),
+        }
+    }
+
+    pub(crate) fn write(&self, value: impl Display) -> Result<(), Error> {
+        let value = value.to_string();
+        rustix::io::retry_on_intr(|| rustix::io::write(&self.file, value.as_bytes()))
+            .map(drop)
+            .map_err(|errno| Error::Refused {
+                step: format!("write {value:?} to"),
+                path: self.path.clone(),
+                errno,
+            })
+    }
 }
 
 /// Reads a file of a cgroup, without the last newline.

@@ -4,6 +4,7 @@ mod limits;
 mod stats;
 
 use crate::devices::{Kind, Rule, effective};
+use crate::knob::Knob;
 use crate::{Cgroup, Error, Hierarchy, Record, knob};
 use base_oci::runtime::Resources;
 use contracts_runtime_api::Stats;
@@ -51,10 +52,12 @@ impl Cgroup for Split {
     fn apply_devices(&self, resources: &Resources) -> Result<(), Error> {
         let Some(folder) = self.folder("devices") else { return Ok(()) };
         let (everything, rules) = effective(&resources.devices);
-        knob::write(folder, if everything { "devices.allow" } else { "devices.deny" }, "a")?;
+        let (allow, deny) =
+            (Knob::open(folder, "devices.allow")?, Knob::open(folder, "devices.deny")?);
+        let knob = |is_allowing| if is_allowing { &allow } else { &deny };
+        knob(everything).write("a")?;
         for rule in &rules {
-            let file = if rule.allow { "devices.allow" } else { "devices.deny" };
-            knob::write(folder, file, line(rule))?;
+            knob(rule.allow).write(line(rule))?;
         }
         Ok(())
     }

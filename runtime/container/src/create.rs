@@ -7,7 +7,7 @@ use crate::init::{Init, needs_parent};
 use crate::namespaces::{Namespaces, keep_alive, write_maps};
 use crate::request::{CreateRequest, Created, Stdio};
 use crate::store::{Folder, ProcessDefaults, Record, process_stat};
-use crate::{console, hooks};
+use crate::{console, hooks, seal};
 use base_oci::runtime::{Hooks, Linux, NamespaceKind, Resources};
 use contracts_runtime_api::{State, Status};
 use kernel_sys::{Cloned, clone3, signals};
@@ -244,6 +244,7 @@ fn guide(
     prepared.record.pid = pid;
     prepared.record.start_time = process_stat(pid).map_or(0, |stat| stat.start_time);
     folder.write(&prepared.record)?;
+    seal::release();
     loop {
         match child.receive()? {
             Report::Hooks => {

@@ -1,7 +1,6 @@
 //! `exec`: a further process in a container.
 
 use crate::confinement::Confinement;
-use crate::console;
 use crate::create::write_pid_file;
 use crate::error::{Error, refused};
 use crate::handshake::{self, ChildEnd, Progress, Report};
@@ -9,6 +8,7 @@ use crate::init::{become_unreachable, install_stdio, join_keyring, take_terminal
 use crate::namespaces::Return;
 use crate::request::{ExecRequest, Executed, Stdio};
 use crate::store::{Folder, ProcessDefaults, Record, process_stat};
+use crate::{console, seal};
 use base_oci::runtime::{NamespaceKind, Process};
 use contracts_runtime_api::Status;
 use kernel_paths::Procfs;
@@ -74,6 +74,7 @@ pub(crate) fn exec(request: ExecRequest<'_>) -> Result<Executed, Error> {
         .and_then(|()| record.cgroup().attach(pid).map_err(Error::from))
         .and_then(|()| {
             parent_end.tell(Progress::Attached);
+            seal::release();
             match parent_end.receive()? {
                 Report::Ready(console) if wants_terminal == console.is_some() => {
                     let socket = options.console_socket.as_deref();
@@ -192,6 +193,7 @@ impl Joining<'_> {
     ) -> Result<(crate::confinement::Program, Procfs, Option<OwnedFd>), Error> {
         // Before the container's processes can see this one.
         become_unreachable()?;
+        seal::release();
         let procfs = Procfs::open()?;
         rustix::process::setsid().map_err(refused("setsid"))?;
         parent.wait_for(Progress::Attached);

@@ -8,8 +8,9 @@ use crate::confinement::Confinement;
 use crate::error::{Error, refused};
 use crate::handshake::{ChildEnd, Progress, send_failure};
 use crate::namespaces::Namespaces;
+use crate::request::CreateOptions;
 use crate::request::Stdio;
-use crate::{hooks, request::CreateOptions};
+use crate::{hooks, seal};
 use base_oci::runtime::{Hooks, Linux, NamespaceKind, Spec};
 use contracts_runtime_api::State;
 use kernel_paths::{Procfs, Root};
@@ -63,6 +64,7 @@ impl Init<'_> {
         stdio: Stdio,
     ) -> Result<(crate::confinement::Program, Procfs, Option<OwnedFd>), Error> {
         become_unreachable()?;
+        seal::release();
         // The host's, opened while this process still sees it.
         let procfs = Procfs::open()?;
         rustix::process::setsid().map_err(refused("setsid"))?;

@@ -4,16 +4,29 @@
 //! itself be `/proc/self/exe`: either way a hostile container may get hold of the host's program
 //! file (CVE-2019-5736). It then must not be writable by that way. So a program that joins
 //! containers runs from a read-only mount of its file that exists in no mount namespace.
+//!
+//! Closing the last descriptor of such a mount waits for an RCU grace period. So it stays open over
+//! the exec, and is closed ([`release`]) at a time when this process waits for another anyway.
 
 use crate::error::{Error, refused};
 use kernel_sys::mount::{Change, attribute, mount_setattr};
 use rustix::fs::{CWD, StatVfsMountFlags, statvfs};
 use rustix::mount::{OpenTreeFlags, open_tree};
 use std::ffi::CString;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
+use std::sync::Mutex;
 
 const OWN: &str = "/proc/self/exe";
+
+/// The mount that this process runs from, until it is released.
+static MOUNT: Mutex<Option<OwnedFd>> = Mutex::new(None);
+
+/// Closes the descriptor of the mount. A clone does so at once, its parent while it waits for the
+/// clone: so the parent's is the last, and its cost is nobody's.
+pub(crate) fn release() {
+    drop(MOUNT.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
+}
 
 /// Whether this process runs from a file that nobody can write to through it.
 #[must_use]
@@ -28,10 +41,14 @@ pub fn is_sealed() -> bool {
 /// The kernel refuses: without `CAP_SYS_ADMIN`, where the file is not ours to write to either.
 pub fn seal() -> Result<(), Error> {
     if is_sealed() {
+        if let Some(mount) = kernel_sys::executed_descriptor() {
+            let _ = rustix::io::fcntl_setfd(&mount, rustix::io::FdFlags::CLOEXEC);
+            *MOUNT.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(mount);
+        }
         return Ok(());
     }
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let file = open_tree(CWD, OWN, flags).map_err(refused("mount own program"))?;
+    let file = open_tree(CWD, OWN, OpenTreeFlags::OPEN_TREE_CLONE)
+        .map_err(refused("mount own program"))?;
     let change = Change { set: attribute::RDONLY, ..Change::default() };
     mount_setattr(file.as_fd(), c"", false, change, None)
         .map_err(refused("make own program read-only"))?;

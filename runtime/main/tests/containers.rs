@@ -1,5 +1,7 @@
 //! Real bundles through the built program, as engines call it. Needs root.
 
+#![expect(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
+
 #[path = "containers/bundle.rs"]
 mod bundle;
 

@@ -6,7 +6,9 @@ use crate::arguments::{Flags, Parsed};
 use crate::failure::Failure;
 use crate::foreground::Foreground;
 use base_oci::runtime::Spec;
+use kernel_sys::{CloneFlags, Cloned, clone3};
 use runtime_container::{CreateOptions, CreateRequest, Created, Stdio};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// `create`.
@@ -47,11 +49,41 @@ pub(crate) fn run(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
         return Err(Failure::during("run failed: ")(error));
     }
     let Some(foreground) = foreground else { return Ok(0) };
+    let _holder = Holder::start(&created.namespaces);
+    drop(created.namespaces);
     let code = foreground.wait(created.pid, &created.pidfd, created.console)?;
     if !parsed.flags.has("keep") {
         runtime_container::delete(&global.root, id, true)?;
     }
     Ok(code)
+}
+
+/// A process that keeps the container's namespaces while this one lives, so that neither the
+/// container's end nor this process' waits for their teardown, which is several milliseconds. It
+/// ends when its pipe does.
+struct Holder {
+    #[expect(dead_code, reason = "its closing at this process' exit is the message")]
+    pipe: OwnedFd,
+}
+
+impl Holder {
+    fn start(namespaces: &[OwnedFd]) -> Option<Self> {
+        let (end, pipe) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).ok()?;
+        match clone3(CloneFlags::EMPTY, None).ok()? {
+            Cloned::Parent { .. } => Some(Self { pipe }),
+            Cloned::Child => {
+                let mut keep: Vec<_> = namespaces.iter().map(AsRawFd::as_raw_fd).collect();
+                keep.push(end.as_raw_fd());
+                let _ = kernel_sys::close_all_but(&keep);
+                // Whoever reads this process' output waits until nobody holds it any more.
+                let _ = rustix::stdio::dup2_stdin(&end)
+                    .and_then(|()| rustix::stdio::dup2_stdout(&end))
+                    .and_then(|()| rustix::stdio::dup2_stderr(&end));
+                let _ = rustix::io::read(&end, &mut [0_u8; 1]);
+                kernel_sys::exit_now(0)
+            }
+        }
+    }
 }
 
 /// What both need.

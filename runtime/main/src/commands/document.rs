@@ -19,16 +19,18 @@ pub(crate) fn config(bundle: &Path) -> Result<Spec, Failure> {
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
     let failed =
         |error: &dyn std::fmt::Display| Failure::Other(format!("read {}: {error}", path.display()));
-    let mut text = Vec::new();
-    let length = if path == Path::new("-") {
-        std::io::stdin().take(MAX_LENGTH + 1).read_to_end(&mut text)
+    let text = if path == Path::new("-") {
+        let mut text = Vec::new();
+        std::io::stdin().take(MAX_LENGTH + 1).read_to_end(&mut text).map(|_| text)
     } else {
-        std::fs::File::open(path).and_then(|file| {
-            let mut file = file.take(MAX_LENGTH + 1);
-            file.read_to_end(&mut text)
+        // A file that grows meanwhile is caught by the check below.
+        std::fs::metadata(path).and_then(|metadata| match metadata.len() {
+            0..=MAX_LENGTH => std::fs::read(path),
+            _ => Err(std::io::ErrorKind::FileTooLarge.into()),
         })
     };
-    if length.map_err(|error| failed(&error))? as u64 > MAX_LENGTH {
+    let text = text.map_err(|error| failed(&error))?;
+    if text.len() as u64 > MAX_LENGTH {
         return Err(failed(&"longer than 16 MiB"));
     }
     serde_json::from_slice(&text).map_err(|error| failed(&error))
