@@ -171,7 +171,9 @@ async fn serve(
                 Ok(Some(message)) => alive = sender.send(message).await.is_ok(),
                 _ => alive = false,
             },
+            // The client is gone, or whoever took the stream is done with it.
             () = outgoing.closed() => alive = false,
+            () = sender.closed() => alive = false,
         }
     }
     // If nobody took it, nobody will: its client is gone.
