@@ -94,7 +94,7 @@ impl Tasks for TasksService {
         let tasks = self.0.tasks.clone();
         let response = to_its_end(async move {
             let deleted = tasks.delete(&scope, &id).await?;
-            Ok::<_, supervisor_tasks::Error>(convert::deleted(id, deleted))
+            Ok::<_, supervisor_tasks::Error>(convert::deleted(id, &deleted))
         })
         .await?;
         Ok(Response::new(response))
@@ -109,7 +109,7 @@ impl Tasks for TasksService {
         let tasks = self.0.tasks.clone();
         let response = to_its_end(async move {
             let deleted = tasks.delete_process(&scope, &container_id, &exec_id).await?;
-            Ok::<_, supervisor_tasks::Error>(convert::deleted(exec_id, deleted))
+            Ok::<_, supervisor_tasks::Error>(convert::deleted(exec_id, &deleted))
         })
         .await?;
         Ok(Response::new(response))

@@ -31,8 +31,8 @@ pub(super) fn process_info(info: ShimProcessInfo) -> ProcessInfo {
     ProcessInfo { pid: info.pid, info: info.info }
 }
 
-pub(super) fn deleted(id: String, response: ShimDeleted) -> DeleteResponse {
-    let ShimDeleted { pid, exit_status, exited_at } = response;
+pub(super) fn deleted(id: String, response: &ShimDeleted) -> DeleteResponse {
+    let ShimDeleted { pid, exit_status, exited_at } = *response;
     DeleteResponse { id, pid, exit_status, exited_at }
 }
 
