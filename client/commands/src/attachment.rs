@@ -13,7 +13,10 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-const BUFFER: usize = 64 * 1024;
+/// The buffers' first size: most processes say little, and each page that is touched costs.
+const SMALL: usize = 4 * 1024;
+/// Their size once a read has filled them.
+const LARGE: usize = 64 * 1024;
 
 /// How an attachment is made.
 #[derive(Clone, Debug)]
@@ -81,7 +84,7 @@ impl<R: Read> Attachment<R> {
 
 fn copy_input(to: &Stream, mut detector: Option<Detector>, detached: &AtomicBool) {
     let Ok(mut writing) = to.try_clone() else { return };
-    let mut buffer = vec![0; BUFFER];
+    let mut buffer = vec![0; SMALL];
     loop {
         let count = match rustix::io::read(io::stdin(), &mut buffer) {
             Ok(0) => break,
@@ -106,6 +109,9 @@ fn copy_input(to: &Stream, mut detector: Option<Detector>, detached: &AtomicBool
         if outcome.is_err() {
             return;
         }
+        if count == buffer.len() {
+            buffer.resize(LARGE, 0);
+        }
     }
     let _ = to.close_write();
 }
@@ -116,11 +122,16 @@ fn copy_input(to: &Stream, mut detector: Option<Detector>, detached: &AtomicBool
 ///
 /// When the stream or the output breaks.
 pub(crate) fn copy_raw(mut from: impl Read) -> Result<(), Failure> {
-    let mut buffer = vec![0; BUFFER];
+    let mut buffer = vec![0; SMALL];
     loop {
         match from.read(&mut buffer) {
             Ok(0) => return Ok(()),
-            Ok(count) => Out::Stdout.write_all(&buffer[..count])?,
+            Ok(count) => {
+                Out::Stdout.write_all(&buffer[..count])?;
+                if count == buffer.len() {
+                    buffer.resize(LARGE, 0);
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error.into()),
         }
@@ -133,14 +144,13 @@ pub(crate) fn copy_raw(mut from: impl Read) -> Result<(), Failure> {
 ///
 /// When the stream or an output breaks.
 pub(crate) fn copy_frames(from: impl Read) -> Result<(), Failure> {
-    let mut frames = Frames::new(io::BufReader::with_capacity(BUFFER, from));
-    let mut buffer = vec![0; BUFFER];
+    let mut frames = Frames::new(from);
     loop {
-        match frames.read(&mut buffer) {
+        match frames.next_bytes() {
             Ok(None) => return Ok(()),
-            Ok(Some((source, count))) => {
+            Ok(Some((source, bytes))) => {
                 let mut out = if source == Source::Stderr { Out::Stderr } else { Out::Stdout };
-                out.write_all(&buffer[..count])?;
+                out.write_all(bytes)?;
             }
             Err(FrameError::Read(error) | FrameError::Write(error)) => return Err(error.into()),
             Err(error) => return Err(Failure::text(error.to_string())),

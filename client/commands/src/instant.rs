@@ -4,7 +4,33 @@ use crate::quantity;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use std::io::Read;
+use std::sync::OnceLock;
 use std::time::Duration;
+
+static ZONE: OnceLock<TimeZone> = OnceLock::new();
+
+/// The local time zone. Not `TimeZone::system`, which walks through the whole zone database when
+/// there is no `TZ`, and costs as much as all the rest of a command.
+fn zone() -> TimeZone {
+    /// No zone is this long.
+    const MAX: u64 = 1024 * 1024;
+    let read = || -> Option<TimeZone> {
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open("/etc/localtime").ok()?;
+        file.take(MAX).read_to_end(&mut bytes).ok()?;
+        TimeZone::tzif("Local", &bytes).ok()
+    };
+    ZONE.get_or_init(|| read().unwrap_or(TimeZone::UTC)).clone()
+}
+
+/// Uses the zone that `TZ` names in place of the machine's; to be called before any command.
+pub fn use_zone(name: &str) {
+    let name = name.trim_start_matches(':');
+    if let Ok(zone) = TimeZone::get(name).or_else(|_| TimeZone::posix(name)) {
+        let _ = ZONE.set(zone);
+    }
+}
 
 /// Reads `--since` and `--until` (`42m`, RFC 3339 with parts left out, Unix seconds) as the API
 /// takes them: seconds, with nanoseconds behind a point.
@@ -47,7 +73,7 @@ fn local(text: &str) -> Result<Timestamp, jiff::Error> {
         return format!("{date}T00:00:00Z").parse();
     }
     let time: DateTime = complete.parse()?;
-    Ok(time.to_zoned(TimeZone::system())?.timestamp())
+    Ok(time.to_zoned(zone())?.timestamp())
 }
 
 fn seconds(time: Timestamp) -> String {
@@ -68,7 +94,7 @@ pub(crate) fn ago(unix: i64) -> String {
 /// Go's way to print a time: `2026-01-02 03:04:05 +0000 UTC`, in local time.
 #[must_use]
 pub(crate) fn go_text(unix: i64) -> String {
-    let zone = TimeZone::system();
+    let zone = zone();
     Timestamp::from_second(unix).map_or_else(
         |_| String::new(),
         |time| time.to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S %z %Z").to_string(),
@@ -78,7 +104,7 @@ pub(crate) fn go_text(unix: i64) -> String {
 /// RFC 3339 with nine digits of fraction in local time, as events are printed.
 #[must_use]
 pub(crate) fn event_text(unix_nano: i64) -> String {
-    let zone = TimeZone::system();
+    let zone = zone();
     Timestamp::from_nanosecond(i128::from(unix_nano))
         .map_or_else(
             |_| String::new(),
@@ -90,7 +116,7 @@ pub(crate) fn event_text(unix_nano: i64) -> String {
 /// RFC 3339 without a fraction, in local time.
 #[must_use]
 pub(crate) fn short_text(unix: i64) -> String {
-    let zone = TimeZone::system();
+    let zone = zone();
     Timestamp::from_second(unix)
         .map_or_else(
             |_| String::new(),

@@ -32,7 +32,7 @@ mod confirm;
 mod detach_keys;
 mod filters;
 mod inspecting;
-mod instant;
+pub mod instant;
 mod listing;
 pub mod output;
 mod progress;

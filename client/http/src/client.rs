@@ -31,7 +31,8 @@ pub trait Launcher: Send + Sync {
 
 /// The newest version whose answers the commands know how to show: 1.NEWEST.
 const NEWEST: u16 = 51;
-const BUFFER: usize = 16 * 1024;
+/// Heads and small answers; larger reads pass it by.
+const BUFFER: usize = 4 * 1024;
 /// More idle connections than any command uses at once.
 const MAX_IDLE: usize = 4;
 

@@ -14,7 +14,7 @@ use client_commands::config_file::ConfigFile;
 use client_commands::failure::Failure;
 use client_commands::root::{GLOBAL_FLAGS, ROOT};
 use client_commands::session::Session;
-use client_commands::{help, output, terminal};
+use client_commands::{help, instant, output, terminal};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -111,6 +111,9 @@ fn session(program: &str, global: &Arguments) -> Result<Session, Failure> {
     let environment: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
+    if let Some(zone) = environment.get("TZ") {
+        instant::use_zone(zone);
+    }
     let config_directory = config_directory(global, &environment);
     let config = ConfigFile::load(&config_directory).unwrap_or_else(|warning| {
         output::note(format!("WARNING: {warning}"));

@@ -127,7 +127,7 @@ pub(crate) fn row(container: &Summary, whole: bool, size: bool) -> Row {
             ("Mounts", mounts.join(",").into()),
             ("Names", names(&container.names, whole).into()),
             ("Networks", networks.join(",").into()),
-            ("Platform", serde_json::Value::Null),
+            ("Platform", platform(container)),
             ("Ports", ports(&container.ports).into()),
             ("RunningFor", instant::ago(container.created).into()),
             ("Size", size_text(container, size).into()),
@@ -136,6 +136,16 @@ pub(crate) fn row(container: &Summary, whole: bool, size: bool) -> Row {
         ],
         labels: container.labels.clone(),
     }
+}
+
+/// What the image runs on, where the daemon says it (API 1.48).
+fn platform(container: &Summary) -> serde_json::Value {
+    let descriptor = container.image_manifest_descriptor.as_ref();
+    let platform = descriptor.and_then(|descriptor| descriptor.platform.as_ref());
+    platform.map_or(
+        serde_json::Value::Null,
+        |platform| serde_json::json!({"architecture": platform.architecture, "os": platform.os}),
+    )
 }
 
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]

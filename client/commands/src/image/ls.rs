@@ -110,7 +110,10 @@ fn rows(image: &Summary, whole: bool, digests: bool) -> Vec<Row> {
     if !tags.is_empty() {
         return tags
             .iter()
-            .map(|(name, tag)| row(image, whole, name, tag, &digest_of(name)))
+            .map(|(name, tag)| {
+                let digest = if digests { digest_of(name) } else { NONE.to_owned() };
+                row(image, whole, name, tag, &digest)
+            })
             .collect();
     }
     match named.first() {

@@ -11,7 +11,6 @@ use crate::{filters, instant, output, show};
 use contracts_engine_api::decode;
 use contracts_engine_api::events::Message;
 use jiff::Timestamp;
-use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 
 static FLAGS: &[Flag] = &[
@@ -64,9 +63,9 @@ fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
         match &format {
             None => output::line(shown(&event))?,
             Some(template) => {
-                // As the daemon sent it, so that nothing newer is lost.
-                let value: Value = serde_json::from_slice(&line)
-                    .map_err(|error| Failure::text(format!("unreadable event: {error}")))?;
+                // Newer daemons write old fields in another order; Docker's client does not.
+                let value =
+                    serde_json::to_value(&event).expect("the contract's types are serialisable");
                 output::line(template.render(&value).map_err(bad_template)?)?;
             }
         }
