@@ -9,7 +9,6 @@ use base_files::{Durability, replace};
 use base_telemetry::logger::Level;
 use contracts_shim_api::events::{TaskExit, TaskOom};
 use contracts_shim_api::exit::{self, ExitRecord};
-use contracts_shim_api::task::WaitResponse;
 use contracts_shim_api::ttrpc::Response;
 use rustix::process::WaitOptions;
 use std::time::Duration;
@@ -30,12 +29,7 @@ impl Server {
     pub(crate) fn reap(&mut self) {
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
             let (pid, exit) = (pid.as_raw_nonzero().get(), Exit::now(status));
-            let known = self
-                .processes
-                .iter()
-                .find(|(_, process)| process.pid != 0 && i64::from(process.pid) == i64::from(pid))
-                .map(|(number, _)| *number);
-            match known {
+            match self.awaited(pid) {
                 Some(number) => self.on_exit(number, exit),
                 // A worker may be about to tell that this was its container or exec. Workers
                 // themselves and orphans from inside containers end here too.
@@ -45,6 +39,14 @@ impl Server {
                 None => {}
             }
         }
+    }
+
+    /// The process with this pid whose end has not been seen yet; an ended one may have had the
+    /// same pid.
+    pub(crate) fn awaited(&self, pid: i32) -> Option<u32> {
+        let pid = u32::try_from(pid).ok()?;
+        let found = self.processes.iter().find(|(_, one)| one.pid == pid && one.state.is_awaited());
+        found.map(|(number, _)| *number)
     }
 
     /// A process has ended.
@@ -127,8 +129,7 @@ impl Server {
             }
             reach(EXIT_RECORDED);
         }
-        let response =
-            Response::of(&WaitResponse { exit_status: exit.status, exited_at: Some(exit.at) });
+        let response = Response::of(&exit.as_answer());
         for waiter in waiters {
             self.answer(waiter, &response);
         }

@@ -108,9 +108,15 @@ impl Server {
         if !request.checkpoint.is_empty() {
             return Err(TaskError::Unimplemented("restore from a checkpoint"));
         }
-        // Options of other runtimes are none of ours.
+        // Options of other shims are none of ours.
         let options: Options =
             request.options.as_ref().and_then(|any| unpack(any).ok()).unwrap_or_default();
+        if options.systemd_cgroup && options.binary_name.is_empty() {
+            return Err(TaskError::Unimplemented("systemd cgroups in the linked runtime"));
+        }
+        if !options.shim_cgroup.is_empty() {
+            return Err(TaskError::Unimplemented("a cgroup for the shim"));
+        }
         let root = match options.root.as_str() {
             "" => self.config.runtime_root.clone(),
             root => PathBuf::from(root).join(&self.config.namespace),
@@ -245,11 +251,7 @@ impl Server {
         }
         // Children that ended while workers were under way are known now, or nobody's.
         for (pid, exit) in std::mem::take(&mut self.early) {
-            let known = self
-                .processes
-                .iter()
-                .find(|(_, process)| i64::from(process.pid) == i64::from(pid) && process.pid != 0);
-            match known.map(|(number, _)| *number) {
+            match self.awaited(pid) {
                 Some(number) => self.on_exit(number, exit),
                 None if !self.workers.is_empty() => self.early.push((pid, exit)),
                 None => {}
@@ -393,6 +395,8 @@ impl Server {
             let error = failure.into_error("OCI runtime delete failed");
             return self.answer(reply, &answer_error(&error));
         }
+        // Those who waited for a container that was never started.
+        let waiters = std::mem::take(&mut process.waiters);
         let event = TaskDelete {
             container_id: process.container.clone(),
             pid: process.pid,
@@ -400,6 +404,9 @@ impl Server {
             exited_at: Some(exit.at),
             id: String::new(),
         };
+        for waiter in waiters {
+            self.answer(waiter, &Response::of(&exit.as_answer()));
+        }
         self.forget(&event.container_id);
         self.publish(&event);
         let response = DeleteResponse {

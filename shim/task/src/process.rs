@@ -12,7 +12,7 @@
 use crate::connection::Reply;
 use crate::error::TaskError;
 use crate::stdio::Stdio;
-use contracts_shim_api::task::StateResponse;
+use contracts_shim_api::task::{StateResponse, WaitResponse};
 use contracts_shim_api::types::TaskStatus;
 use prost_types::Timestamp;
 use rustix::fd::OwnedFd;
@@ -41,6 +41,11 @@ impl Exit {
     /// An end now, with this status.
     pub(crate) fn at_once(status: u32) -> Self {
         Self { status, at: SystemTime::now().into(), seen: Instant::now() }
+    }
+
+    /// The answer to `Wait`.
+    pub(crate) fn as_answer(&self) -> WaitResponse {
+        WaitResponse { exit_status: self.status, exited_at: Some(self.at) }
     }
 
     /// How long ago that was.
@@ -100,6 +105,11 @@ impl State {
             Self::Stopped(exit) | Self::Deleting(exit) => Some(*exit),
             _ => None,
         }
+    }
+
+    /// Whether its end has not been seen yet.
+    pub(crate) const fn is_awaited(&self) -> bool {
+        self.is_alive() || matches!(self, Self::Starting(_))
     }
 
     /// Whether there is a process to signal.

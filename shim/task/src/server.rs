@@ -178,8 +178,7 @@ impl Server {
     fn on_connection(&mut self, number: u32, flags: EventFlags) {
         let Some(connection) = self.connections.get_mut(&number) else { return };
         if flags.contains(EventFlags::OUT) && connection.send().is_err() {
-            self.connections.remove(&number);
-            return;
+            return self.disconnect(number);
         }
         if !flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
             return;
@@ -191,7 +190,14 @@ impl Server {
                 }
             }
             // Calls in progress go on; their answers find nobody.
-            Err(Broken) => drop(self.connections.remove(&number)),
+            Err(Broken) => self.disconnect(number),
+        }
+    }
+
+    fn disconnect(&mut self, number: u32) {
+        self.connections.remove(&number);
+        for process in self.processes.values_mut() {
+            process.waiters.retain(|waiter| waiter.connection != number);
         }
     }
 
@@ -199,7 +205,7 @@ impl Server {
     pub(crate) fn answer(&mut self, reply: Reply, response: &Response) {
         let Some(connection) = self.connections.get_mut(&reply.connection) else { return };
         if connection.answer(reply.stream, response).is_err() {
-            self.connections.remove(&reply.connection);
+            self.disconnect(reply.connection);
         }
     }
 

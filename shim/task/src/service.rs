@@ -22,7 +22,6 @@ use contracts_shim_api::task::{
     DeleteResponse, ExecProcessRequest, KillRequest, Method, PauseRequest, PidsRequest,
     PidsResponse, ResizePtyRequest, ResumeRequest, SERVICE_V2, SERVICE_V3, ShutdownRequest,
     StartRequest, StateRequest, StatsRequest, StatsResponse, UpdateTaskRequest, WaitRequest,
-    WaitResponse,
 };
 use contracts_shim_api::ttrpc::{Frame, REQUEST, Request, Response};
 use contracts_shim_api::types::{ProcessInfo, SPEC_TYPE_PREFIX, pack};
@@ -237,7 +236,9 @@ impl Server {
         let signal = signal
             .ok_or_else(|| TaskError::Invalid(format!("unknown signal {}", request.signal)))?;
         let (_, process) = self.process(&request.id, &request.exec_id)?;
-        if matches!(process.state, State::Creating | State::Added(_)) {
+        let unborn =
+            matches!(process.state, State::Creating | State::Added(_) | State::Starting(_));
+        if unborn && process.pidfd.is_none() {
             return Err(process.state.refuse("kill"));
         }
         let paused = matches!(process.state, State::Paused);
@@ -343,7 +344,7 @@ impl Server {
             process.waiters.push(reply);
             return Ok(Answer::Later);
         };
-        Ok(Answer::of(&WaitResponse { exit_status: exit.status, exited_at: Some(exit.at) }))
+        Ok(Answer::of(&exit.as_answer()))
     }
 
     fn stats(&mut self, request: &StatsRequest, reply: Reply) -> Result<Answer, TaskError> {

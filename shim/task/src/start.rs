@@ -13,8 +13,9 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io::{BufReader, Read};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 const LISTENING: &Step = step("shim.run.listening");
@@ -68,7 +69,10 @@ pub fn start(action: &StartAction) -> Result<Started, TaskError> {
         write_bundle_file(action, "address", &params.address)?;
         return Ok(Started::Action(params));
     }
-    std::fs::create_dir_all(&action.sockets)
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o711)
+        .create(&action.sockets)
         .map_err(|source| TaskError::Open { path: action.sockets.clone(), source })?;
     let listener = listen_in(&action.sockets, &name)
         .map_err(|errno| TaskError::Open { path: path.clone(), source: errno.into() })?;

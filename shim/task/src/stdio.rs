@@ -387,8 +387,9 @@ impl Stdio {
                 source.want(if blocked { EventFlags::empty() } else { EventFlags::IN });
             }
         }
-        let wants_input = self.stdin.wants();
-        for client in self.clients.values() {
+        let (wants_input, is_over) = (self.stdin.wants(), self.stdin.is_ended());
+        for client in self.clients.values_mut() {
+            client.reads &= !is_over;
             client.rearm(wants_input);
         }
         // A fifo tells when it can be written; a file does not.

@@ -56,6 +56,11 @@ impl Stdin {
         *self = Self { ended: true, ..Self::default() };
     }
 
+    /// Whether no input is taken any more.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended
+    }
+
     /// Whether more input is wanted now.
     pub(crate) fn wants(&self) -> bool {
         !self.ended && self.pending.len() - self.sent < MAX_PENDING
