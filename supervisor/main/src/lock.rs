@@ -2,12 +2,17 @@
 
 use anyhow::{Context, bail};
 use rustix::fs::FlockOperation;
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 const NAME: &str = "supervisor.pid";
+/// How long the lock may be taken: whoever only looks whether somebody has it takes it too, for
+/// an instant.
+const PATIENCE: Duration = Duration::from_millis(300);
+const RETRY: Duration = Duration::from_millis(5);
 
 /// The lock on a state directory, with this process' id in it; given back when dropped.
 #[derive(Debug)]
@@ -25,17 +30,38 @@ impl Lock {
             .create(state)
             .with_context(|| format!("make {}", state.display()))?;
         let path = state.join(NAME);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o644);
-        let mut file = options.open(&path).with_context(|| format!("open {}", path.display()))?;
-        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let mut pid = String::new();
-            let _ = file.take(32).read_to_string(&mut pid);
-            bail!("a supervisor (pid {}) already runs in {}", pid.trim(), state.display());
-        }
+        let begun = Instant::now();
+        let mut file = loop {
+            match try_lock(&path).with_context(|| format!("lock {}", path.display()))? {
+                Ok(file) => break file,
+                Err(holder) if begun.elapsed() > PATIENCE => {
+                    bail!("a supervisor (pid {holder}) already runs in {}", state.display());
+                }
+                Err(_) => std::thread::sleep(RETRY),
+            }
+        };
         file.set_len(0)?;
         write!(file, "{}", std::process::id())?;
         Ok(Self { path, _file: file })
+    }
+}
+
+/// The locked file, or the pid of who has it.
+fn try_lock(path: &Path) -> io::Result<Result<File, String>> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o644);
+    let file = options.open(path)?;
+    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let mut holder = String::new();
+        // Only for the message.
+        let _ = file.take(32).read_to_string(&mut holder);
+        return Ok(Err(holder.trim().to_owned()));
+    }
+    // A supervisor that just ended has removed the file that was opened here.
+    let is_same = |there: &Metadata, here: &Metadata| there.ino() == here.ino();
+    match std::fs::metadata(path) {
+        Ok(there) if is_same(&there, &file.metadata()?) => Ok(Ok(file)),
+        _ => Ok(Err("about to end".to_owned())),
     }
 }
 
