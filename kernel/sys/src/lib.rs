@@ -19,6 +19,7 @@ mod clone;
 mod descriptors;
 mod execute;
 pub mod keyring;
+pub mod memory;
 pub mod message;
 pub mod mount;
 mod namespaces;

@@ -108,6 +108,7 @@ fn become_shim(
     }
     let _ = rustix::process::chdir("/");
     yield_to_the_caller();
+    kernel_sys::memory::give_back_freed();
     let config = Config {
         socket,
         namespace: action.namespace.clone(),

@@ -295,6 +295,7 @@ impl Stdio {
         self.outputs[stream].source = None;
         if let Some(log) = &mut self.log {
             let _ = log.finish(stream);
+            log.rest();
         }
     }
 
