@@ -109,8 +109,13 @@ impl ImageStore {
     }
 }
 
-/// The label that says from where a blob came, so that it can be mounted there again.
+/// The label that says from where a blob came, so that it can be mounted there again. As in
+/// containerd, the host is without its port.
 pub(crate) fn source_label(host: &str, repository: &str) -> Labels {
+    let host = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
     [(format!("containerd.io/distribution.source.{host}"), repository.to_owned())].into()
 }
 

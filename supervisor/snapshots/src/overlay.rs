@@ -31,6 +31,9 @@ use supervisor_metadata::{SnapshotRecord, Store, Transaction};
 /// The snapshotter's name, containerd's.
 pub const NAME: &str = "overlayfs";
 
+/// The record of a removed snapshot is gone, its directory is not.
+const UNLISTED: &base_faults::Step = base_faults::step("supervisor.rm.snapshot-unlisted");
+
 /// How many snapshots may stand on each other: what fits into one page of mount options.
 const MAX_PARENTS: usize = 500;
 
@@ -330,6 +333,7 @@ impl Snapshotter for Overlay {
             records.remove::<SnapshotRecord>(namespace, &SnapshotRecord::key_of(NAME, key))?;
             Ok(record.number)
         })?;
+        base_faults::reach(UNLISTED);
         self.shared.reaper.remove(number);
         Ok(())
     }
