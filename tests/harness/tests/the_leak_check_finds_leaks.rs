@@ -120,7 +120,10 @@ fn a_cgroup_named_like_a_container_is_found() {
 fn a_file_and_a_descriptor_are_found() {
     let mut held = None;
     let found = Place::new().found(
-        |place| held = Some(std::fs::File::create(place.join("data/left-over")).unwrap()),
+        |place| {
+            let path = place.join("data/left-over");
+            held = Some([(); 5].map(|()| std::fs::File::create(&path).unwrap()));
+        },
         |_| {},
     );
     drop(held);
