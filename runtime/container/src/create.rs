@@ -19,12 +19,13 @@ use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
 };
 use rustix::process::{WaitId, WaitIdOptions, waitid};
+use std::borrow::Cow;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// Everything that was read from the request.
-struct Prepared {
-    linux: Linux,
+struct Prepared<'a> {
+    linux: Cow<'a, Linux>,
     namespaces: Namespaces,
     confinement: Confinement,
     cgroup: Box<dyn Cgroup>,
@@ -54,13 +55,13 @@ pub(crate) fn create(request: CreateRequest<'_>) -> Result<Created, Error> {
 
 /// Reads and checks everything, so that what can be wrong with a configuration is told before
 /// anything is made.
-fn prepare(request: &CreateRequest<'_>) -> Result<Prepared, Error> {
+fn prepare<'a>(request: &CreateRequest<'a>) -> Result<Prepared<'a>, Error> {
     let spec = request.spec;
     let process = spec
         .process
         .as_ref()
         .ok_or_else(|| Error::Configuration("process property must not be empty".to_owned()))?;
-    let linux = spec.linux.clone().unwrap_or_default();
+    let linux = spec.linux.as_ref().map_or_else(Cow::default, Cow::Borrowed);
     refuse_unimplemented(&linux)?;
     let namespaces = Namespaces::open(&linux)?;
     check_names(spec, &namespaces)?;
@@ -153,12 +154,15 @@ fn check_names(spec: &base_oci::runtime::Spec, namespaces: &Namespaces) -> Resul
 fn launch(
     request: CreateRequest<'_>,
     folder: &Folder,
-    prepared: &mut Prepared,
+    prepared: &mut Prepared<'_>,
 ) -> Result<Created, Error> {
     let CreateRequest { spec, id, stdio, options, .. } = request;
     if let Some(filter) = prepared.confinement.filter() {
         folder.write_filter(filter)?;
     }
+    // Before anything is made elsewhere: whoever finds the folder after this process was killed
+    // can tell from the record what to remove.
+    folder.write(&prepared.record)?;
     let wants_terminal = matches!(stdio, Stdio::Terminal);
     let listener = listen_for_start(folder)?;
     // On cgroup v2 the clone is born in its cgroup, so that has to exist before.
@@ -226,7 +230,7 @@ fn guide(
     pid: i32,
     in_cgroup: bool,
     folder: &Folder,
-    prepared: &mut Prepared,
+    prepared: &mut Prepared<'_>,
     spec: &base_oci::runtime::Spec,
     state: &mut State,
 ) -> Result<Option<OwnedFd>, Error> {

@@ -415,3 +415,49 @@ fn many_containers_at_once_all_start_and_all_go() {
         }
     });
 }
+
+#[test]
+fn a_creator_that_is_killed_leaves_no_process_and_the_rest_can_be_deleted() {
+    let mut bundle = Bundle::program(&["sleep", "1000"]);
+    let mark = bundle.path().join("mark");
+    let script = format!("cat > {}; sleep 1000", mark.display());
+    bundle.config["hooks"] =
+        json!({"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", script]}]});
+    let id = bundle.id.clone();
+    let mut create = bundle.command(&["create", &id]).spawn().unwrap();
+    let init = wait_for("the hook's state", || {
+        let state: serde_json::Value = serde_json::from_slice(&std::fs::read(&mark).ok()?).ok()?;
+        state["pid"].as_i64()
+    });
+    create.kill().unwrap();
+    create.wait().unwrap();
+    wait_for("init's end", || {
+        let stat = std::fs::read_to_string(format!("/proc/{init}/stat")).unwrap_or_default();
+        (stat.is_empty() || stat.contains(") Z ")).then_some(())
+    });
+    assert_eq!(bundle.status(), "stopped");
+    bundle.succeed(&["delete", "ID"]);
+    bundle.assert_nothing_is_left();
+    // The hook is its own process and outlives its caller, as any would.
+    let hook = bundle.path().to_str().unwrap().to_owned();
+    for process in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(line) = std::fs::read(process.path().join("cmdline")) else { continue };
+        if String::from_utf8_lossy(&line).contains(&hook)
+            && let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok())
+            && let Some(pid) = rustix::process::Pid::from_raw(pid)
+        {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(std::time::Instant::now() < deadline, "waiting for {what}");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}

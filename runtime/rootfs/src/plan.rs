@@ -4,7 +4,7 @@ use crate::Error;
 use crate::cgroups::CgroupMounts;
 use crate::devices::DeviceNode;
 use crate::options::{Options, propagation};
-use base_oci::runtime::{Mount, NamespaceKind, Spec};
+use base_oci::runtime::{Linux, Mount, NamespaceKind, Spec};
 use std::path::{Path, PathBuf};
 
 /// What [`Plan::new`] reads.
@@ -67,7 +67,8 @@ impl Plan {
     pub fn new(request: Request<'_>) -> Result<Self, Error> {
         let Request { spec, bundle, base, cgroups } = request;
         let root = spec.root.as_ref().map_or("rootfs", |root| root.path.as_str());
-        let linux = spec.linux.clone().unwrap_or_default();
+        let none = Linux::default();
+        let linux = spec.linux.as_ref().unwrap_or(&none);
         let mounts = spec
             .mounts
             .iter()

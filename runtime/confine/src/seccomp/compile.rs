@@ -98,11 +98,13 @@ pub fn compile(profile: &Seccomp) -> Result<Filter, Error> {
         architectures.insert(0, Architecture::X86_64);
     }
     let default = return_value(profile.default_action, profile.default_errno_ret);
-    let tree = |architecture| tree(profile, architecture, default);
+    let rules = profile.syscalls.iter().map(Rule::read).collect::<Result<Vec<_>, _>>()?;
+    let is_permissive = matches!(profile.default_action, Action::Allow | Action::Log);
+    let tree = |architecture| tree(&rules, architecture, default, is_permissive);
 
-    let mut native = tree(Architecture::X86_64)?;
+    let mut native = tree(Architecture::X86_64);
     if architectures.contains(&Architecture::X32) {
-        let x32 = tree(Architecture::X32)?;
+        let x32 = tree(Architecture::X32);
         native = branch(X32_BIT, native, x32);
     } else {
         native = branch(X32_BIT, native, vec![ret(KILL_THREAD)]);
@@ -110,7 +112,7 @@ pub fn compile(profile: &Seccomp) -> Result<Filter, Error> {
     let mut program = vec![load(ARCHITECTURE)];
     program.extend(when_equal(Architecture::X86_64.audit_value(), with_number(native)));
     if architectures.contains(&Architecture::X86) {
-        let body = with_number(tree(Architecture::X86)?);
+        let body = with_number(tree(Architecture::X86));
         program.extend(when_equal(Architecture::X86.audit_value(), body));
     }
     program.push(ret(KILL_THREAD));
@@ -154,30 +156,47 @@ fn return_value(action: Action, errno: Option<u32>) -> u32 {
     }
 }
 
+/// A rule with its names looked up.
+struct Rule {
+    value: u32,
+    conditions: Vec<Vec<Argument64>>,
+    calls: Vec<&'static Numbers>,
+}
+
+impl Rule {
+    /// Names that no architecture knows are left out: a profile may know newer calls.
+    fn read(rule: &SyscallRule) -> Result<Self, Error> {
+        Ok(Self {
+            value: return_value(rule.action, rule.errno_ret),
+            conditions: conditions(rule)?,
+            calls: rule.names.iter().filter_map(|name| numbers(name)).collect(),
+        })
+    }
+}
+
 /// The search tree of one architecture; the call's number is loaded.
 fn tree(
-    profile: &Seccomp,
+    rules: &[Rule],
     architecture: Architecture,
     default: u32,
-) -> Result<Vec<Instruction>, Error> {
+    is_permissive: bool,
+) -> Vec<Instruction> {
     let mut verdicts: BTreeMap<u32, Verdict> = BTreeMap::new();
     let mut last = None;
-    for rule in &profile.syscalls {
-        let value = return_value(rule.action, rule.errno_ret);
-        let conditions = conditions(rule)?;
-        for name in &rule.names {
-            let Some(number) = number(numbers(name), architecture) else { continue };
+    for Rule { value, conditions, calls } in rules {
+        for numbers in calls {
+            let Some(number) = number(numbers, architecture) else { continue };
             last = last.max(Some(number));
             // A rule that says what happens anyway is left out, as runc does.
-            if value == default {
+            if *value == default {
                 continue;
             }
             let verdict = verdicts.entry(number).or_default();
             if conditions.is_empty() {
-                verdict.otherwise.get_or_insert(value);
+                verdict.otherwise.get_or_insert(*value);
             }
-            for condition in &conditions {
-                verdict.conditional.push((condition.clone(), value));
+            for condition in conditions {
+                verdict.conditional.push((condition.clone(), *value));
             }
         }
     }
@@ -201,11 +220,11 @@ fn tree(
     // Calls newer than the newest that the profile knows do not exist for the program, so that it
     // falls back to older ones instead of failing (runc: "-ENOSYS stub").
     if let Some(last) = last
-        && !matches!(profile.default_action, Action::Allow | Action::Log)
+        && !is_permissive
     {
         push(last + 1, always(ERRNO | ENOSYS));
     }
-    Ok(bisect(&ranges))
+    bisect(&ranges)
 }
 
 /// A verdict that depends on nothing.
@@ -214,8 +233,8 @@ fn always(value: u32) -> Verdict {
 }
 
 /// A call's number on an architecture.
-fn number(numbers: Option<&Numbers>, architecture: Architecture) -> Option<u32> {
-    let number = u32::try_from(numbers?[architecture as usize]).ok()?;
+fn number(numbers: &Numbers, architecture: Architecture) -> Option<u32> {
+    let number = u32::try_from(numbers[architecture as usize]).ok()?;
     Some(if architecture == Architecture::X32 { number | X32_BIT } else { number })
 }
 
