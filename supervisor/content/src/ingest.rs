@@ -14,10 +14,13 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// The longest reference accepted.
 const MAX_REFERENCE: usize = 4096;
+
+/// How long an ingest waits for who goes on with it, at least; containerd's is as long.
+const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// How far an ingest has come.
 #[derive(Clone, Debug)]
@@ -47,6 +50,7 @@ impl Ingests {
     pub(crate) fn open(root: &Path) -> Result<Self, ContentError> {
         let directory = root.join("ingest");
         make_private(&directory).map_err(ContentError::io("make the directory of ingests"))?;
+        forget_old(&directory).map_err(ContentError::io("list ingests"))?;
         Ok(Self { directory, locked: Arc::default() })
     }
 
@@ -240,6 +244,19 @@ impl Drop for Lock {
     fn drop(&mut self) {
         self.locked.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.path);
     }
+}
+
+/// Removes ingests that nobody has written to for long, and those that were never begun.
+fn forget_old(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let written = fs::metadata(path.join("data")).and_then(|data| data.modified());
+        let age = written.map(|written| written.elapsed().unwrap_or_default());
+        if !path.join("ref").exists() || age.is_ok_and(|age| age > LIFETIME) {
+            fs::remove_dir_all(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// `ref` comes last: a directory without it is no ingest yet.
