@@ -3,12 +3,13 @@
 //! Package, service and field names are containerd's, so that its own clients and servers are
 //! peers. The messages are generated from `proto/`; beside them stand only what both ends of the
 //! arrow must do alike: [`any`] (how messages are wrapped in an `Any`), [`metadata`] (request
-//! headers), [`topics`] (event topics) and [`channel`] (connecting over a Unix socket). No logic.
+//! headers), [`labels`], [`topics`] (event topics) and [`channel`] (connecting over a Unix socket). No logic.
 
 #![forbid(unsafe_code)]
 
 pub mod any;
 pub mod channel;
+pub mod labels;
 pub mod metadata;
 pub mod status;
 pub mod topics;

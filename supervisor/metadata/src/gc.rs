@@ -1,6 +1,6 @@
 //! Garbage collection: which blobs and snapshots nothing refers to any more.
 //!
-//! Roots are images, containers, leases' resources, and blobs and snapshots labelled [`ROOT`].
+//! Roots are images, containers, leases' resources, and blobs and snapshots labelled [`GC_ROOT`].
 //! From them references lead on: an image's to its target, a container's and a snapshot's to its
 //! (parent) snapshot, and everybody's labels `containerd.io/gc.ref.…`
 //! (<https://github.com/containerd/containerd/blob/main/docs/garbage-collection.md>).
@@ -10,6 +10,7 @@
 
 use crate::record::{LeaseResource, SnapshotRecord};
 use crate::store::{Error, Store, Transaction};
+use contracts_supervisor_api::labels::{GC_EXPIRE, GC_FLAT, GC_ROOT};
 use contracts_supervisor_api::services::containers::Container;
 use contracts_supervisor_api::services::content;
 use contracts_supervisor_api::services::images::Image;
@@ -18,12 +19,8 @@ use contracts_supervisor_api::services::snapshots::Kind;
 use prost_types::Timestamp;
 use std::collections::{HashMap, HashSet};
 
-/// Labels a lease with the time (RFC 3339) after which it no longer counts.
-pub const EXPIRE: &str = "containerd.io/gc.expire";
-/// Labels a lease that keeps its resources, but not what they refer to.
-pub const FLAT: &str = "containerd.io/gc.flat";
-/// Labels a blob or snapshot that is kept for its own sake.
-pub const ROOT: &str = "containerd.io/gc.root";
+pub use contracts_supervisor_api::labels::GC_EXPIRE as EXPIRE;
+
 const REFERENCE: &str = "containerd.io/gc.ref.";
 /// How long an active snapshot waits for the container that it is prepared for.
 const NEW: i64 = 60;
@@ -74,7 +71,7 @@ fn remove_unreachable(tx: &mut Transaction<'_>, now: i64) -> Result<Garbage, Err
             tx.remove::<Lease>(&namespace, &lease.id)?;
         } else {
             let graph = namespaces.entry(namespace).or_default();
-            let flat = lease.labels.contains_key(FLAT);
+            let flat = lease.labels.contains_key(GC_FLAT);
             for node in resources.iter().filter_map(leased) {
                 if flat {
                     graph.kept.push(node);
@@ -132,7 +129,7 @@ fn remove_unreachable(tx: &mut Transaction<'_>, now: i64) -> Result<Garbage, Err
 fn has_expired(lease: &Lease, now: i64) -> bool {
     lease
         .labels
-        .get(EXPIRE)
+        .get(GC_EXPIRE)
         .and_then(|time| time.parse::<Timestamp>().ok())
         .is_some_and(|time| time.seconds < now)
 }
@@ -174,7 +171,7 @@ impl Graph {
 
     fn add_blob(&mut self, blob: &content::Info) {
         let node = Node::Blob(blob.digest.clone());
-        if blob.labels.contains_key(ROOT) {
+        if blob.labels.contains_key(GC_ROOT) {
             self.roots.push(node.clone());
         }
         self.references.insert(node, labelled(&blob.labels).collect());
@@ -184,7 +181,7 @@ impl Graph {
         let node = Node::Snapshot(crate::Record::key(snapshot));
         let age = now - snapshot.created_at.as_ref().map_or(0, |time| time.seconds);
         let awaited = snapshot.kind() != Kind::Committed && age < NEW;
-        if awaited || snapshot.labels.contains_key(ROOT) {
+        if awaited || snapshot.labels.contains_key(GC_ROOT) {
             self.roots.push(node.clone());
         }
         let mut references: Vec<Node> = labelled(&snapshot.labels).collect();

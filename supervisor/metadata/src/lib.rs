@@ -20,12 +20,9 @@ mod journal;
 pub mod record;
 mod store;
 
+pub use contracts_supervisor_api::labels::EPHEMERAL;
 pub use record::{Class, LeaseResource, Record, SnapshotRecord};
 pub use store::{Config, Error, Store, Transaction};
-
-/// Records with this label set to `true` (containers, snapshots, leases) may vanish with the
-/// machine: they are kept in memory and in the state directory only.
-pub const EPHEMERAL: &str = "gantry.io/ephemeral";
 
 /// The present moment, as records hold it.
 #[must_use]

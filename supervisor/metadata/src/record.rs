@@ -3,7 +3,7 @@
 //! Most are the messages of `contracts/supervisor-api`: their field numbers are a public promise
 //! already, and a second set of structs would only repeat it.
 
-use crate::EPHEMERAL;
+use contracts_supervisor_api::labels::{EPHEMERAL, GC_EXPIRE, GC_ROOT};
 use contracts_supervisor_api::services::{containers, content, images, leases, namespaces};
 use prost::Message;
 use prost_types::Timestamp;
@@ -111,7 +111,7 @@ impl Record for leases::Lease {
 
     fn class(&self) -> Class {
         // A lease that ends by itself guards work that a reboot ends too.
-        if is_ephemeral(&self.labels) || self.labels.contains_key(crate::gc::EXPIRE) {
+        if is_ephemeral(&self.labels) || self.labels.contains_key(GC_EXPIRE) {
             Class::Ephemeral
         } else {
             Class::Lazy
@@ -214,7 +214,7 @@ impl Record for SnapshotRecord {
         use contracts_supervisor_api::services::snapshots::Kind;
         if is_ephemeral(&self.labels) {
             Class::Ephemeral
-        } else if self.kind() == Kind::Committed {
+        } else if self.kind() == Kind::Committed || self.labels.contains_key(GC_ROOT) {
             Class::Durable
         } else {
             // Worth keeping once something names it, and that write makes this one durable.

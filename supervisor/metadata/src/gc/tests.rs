@@ -50,7 +50,7 @@ fn an_image_keeps_what_its_labels_lead_to_until_it_is_deleted() {
         tx.insert("a", &blob("manifest", &[("containerd.io/gc.ref.content.config", "config")]))?;
         tx.insert("a", &blob("config", &[("containerd.io/gc.ref.snapshot.overlayfs", "top")]))?;
         tx.insert("a", &blob("stray", &[]))?;
-        tx.insert("a", &blob("pinned", &[(ROOT, "1")]))?;
+        tx.insert("a", &blob("pinned", &[(GC_ROOT, "1")]))?;
         tx.insert("b", &blob("config", &[]))?;
         tx.insert("a", &snapshot(1, "base", "", Kind::Committed, 9_999))?;
         tx.insert("a", &snapshot(2, "top", "base", Kind::Committed, 9_999))?;
@@ -94,8 +94,8 @@ fn leases_keep_resources_until_they_expire_and_flat_ones_nothing_below() {
     };
     let garbage = change(&store, |tx| {
         tx.insert("a", &lease("whole", &[]))?;
-        tx.insert("a", &lease("flat", &[(FLAT, "1")]))?;
-        tx.insert("a", &lease("past", &[(EXPIRE, "1970-01-02T00:00:00Z")]))?;
+        tx.insert("a", &lease("flat", &[(GC_FLAT, "1")]))?;
+        tx.insert("a", &lease("past", &[(GC_EXPIRE, "1970-01-02T00:00:00Z")]))?;
         for (lease, digest) in [("whole", "w"), ("flat", "f"), ("past", "p")] {
             tx.add_to_lease("a", lease, "content", digest)?;
             let below = format!("{digest}-below");

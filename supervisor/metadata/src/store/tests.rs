@@ -1,7 +1,8 @@
 use super::*;
+use crate::LeaseResource;
 use crate::index::MemoryIndex;
 use crate::record::Class;
-use crate::{EPHEMERAL, LeaseResource};
+use contracts_supervisor_api::labels::{EPHEMERAL, GC_EXPIRE, GC_ROOT};
 use contracts_supervisor_api::services::containers::Container;
 use contracts_supervisor_api::services::images::Image;
 use contracts_supervisor_api::services::leases::Lease;
@@ -125,6 +126,17 @@ fn a_lazy_record_survives_a_kill_and_is_durable_with_the_next_commit() {
 }
 
 #[test]
+fn an_active_snapshot_that_is_a_root_is_durable_at_once() {
+    let (disk, state) = (Disk::default(), tempfile::tempdir().unwrap());
+    let store = disk.store(state.path());
+    let mut active =
+        SnapshotRecord { name: "k".into(), snapshotter: "o".into(), ..Default::default() };
+    active.labels.insert(GC_ROOT.to_owned(), "2026-01-01T00:00:00Z".to_owned());
+    insert(&store, &active).unwrap();
+    assert!(disk.has(&active));
+}
+
+#[test]
 fn a_failed_change_leaves_nothing_behind() {
     let (disk, state) = (Disk::default(), tempfile::tempdir().unwrap());
     let store = disk.store(state.path());
@@ -183,7 +195,7 @@ fn a_resource_of_an_expiring_lease_is_as_ephemeral_as_the_lease() {
     let (disk, state) = (Disk::default(), tempfile::tempdir().unwrap());
     let store = disk.store(state.path());
     let mut lease = Lease { id: "l".into(), ..Lease::default() };
-    lease.labels.insert(crate::gc::EXPIRE.to_owned(), "2030-01-01T00:00:00Z".to_owned());
+    lease.labels.insert(GC_EXPIRE.to_owned(), "2030-01-01T00:00:00Z".to_owned());
     insert(&store, &lease).unwrap();
     store.update_blocking(|tx| tx.add_to_lease("moby", "l", "content", "sha256:x")).unwrap();
     let found: Vec<LeaseResource> = store.list_below("moby", &LeaseResource::prefix("l")).unwrap();
