@@ -304,7 +304,7 @@ impl Engine {
     /// # Errors
     /// No such exec.
     pub async fn exec_inspect(&self, id: &str) -> Result<exec::ExecInspectResponse> {
-        self.0.exec_inspect(id)
+        self.0.exec_inspect(id).await
     }
 
     /// `POST /exec/{id}/resize`.

@@ -19,7 +19,7 @@ use base_oci::runtime::{ConsoleSize, Process};
 use contracts_engine_api::container::IdResponse;
 use contracts_engine_api::exec::{ExecCreateRequest, ExecInspectResponse, ExecProcessConfig};
 use contracts_engine_api::stream::Stream;
-use contracts_shim_api::attach::AttachRequest;
+use contracts_shim_api::attach::{AttachRequest, EndReason};
 use contracts_shim_api::stdio::{GantryStdio, StdioUri};
 use contracts_supervisor_api::any;
 use contracts_supervisor_api::services::tasks::{
@@ -27,9 +27,16 @@ use contracts_supervisor_api::services::tasks::{
 };
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
 
 /// Finished sessions that a container keeps, for those who ask for the exit code late.
 const KEPT_FINISHED: usize = 64;
+
+/// How long an inspect waits for the end of an attached client's stream.
+const MOMENT: Duration = Duration::from_millis(20);
+/// How long it then waits for the exit code.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// All exec sessions.
 #[derive(Default)]
@@ -41,7 +48,9 @@ struct Exec {
     container: Arc<Container>,
     request: ExecCreateRequest,
     detach_keys: Vec<u8>,
-    progress: Mutex<Progress>,
+    progress: watch::Sender<Progress>,
+    /// The attached client has been sent everything.
+    drained: watch::Sender<bool>,
 }
 
 /// How far a session is.
@@ -103,21 +112,49 @@ impl Execs {
 
 impl Exec {
     fn progress(&self) -> Progress {
-        *self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.progress.borrow()
     }
 
     fn advance(&self, to: Progress) {
-        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = to;
+        self.progress.send_replace(to);
+    }
+
+    /// Waits until the session is over where it is about to be: clients ask for the exit code as
+    /// soon as their stream ends, which can be a moment before the supervisor tells of the exit.
+    async fn settle(&self) {
+        let mut progress = self.progress.subscribe();
+        let finished = async {
+            let over = |progress: &Progress| matches!(progress, Progress::Finished { .. });
+            let _ = progress.wait_for(over).await;
+        };
+        let mut drained = self.drained.subscribe();
+        let soon = async {
+            // A client that is still attached (or never was) gets an answer after a moment.
+            let _ = tokio::time::timeout(MOMENT, drained.wait_for(|drained| *drained)).await;
+            if *self.drained.borrow() {
+                tokio::time::sleep(LINGER).await;
+            }
+        };
+        // Cancel-safe: both only look.
+        tokio::select! {
+            biased;
+            () = finished => {}
+            () = soon => {}
+        }
     }
 
     /// Takes the right to start it, which exists once.
     fn claim(&self) -> Result<()> {
-        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        match *progress {
-            Progress::Created => {
+        let mut before = Progress::Created;
+        self.progress.send_if_modified(|progress| {
+            before = *progress;
+            if before == Progress::Created {
                 *progress = Progress::Starting;
-                Ok(())
             }
+            before == Progress::Created
+        });
+        match before {
+            Progress::Created => Ok(()),
             Progress::Starting | Progress::Running { .. } => {
                 Err(Error::Conflict(format!("exec command {} is already running", self.id)))
             }
@@ -162,7 +199,8 @@ impl Shared {
             container,
             detach_keys: if request.tty { keys } else { Vec::new() },
             request,
-            progress: Mutex::new(Progress::Created),
+            progress: watch::Sender::new(Progress::Created),
+            drained: watch::Sender::new(false),
         });
         self.execs.insert(exec.clone());
         self.tell_exec("exec_create", &exec);
@@ -200,15 +238,35 @@ impl Shared {
         let tty = exec.request.tty;
         let spare = client.duplicate()?;
         // What goes wrong from here on can only be told in the stream.
-        let result = match runnable(&exec.container).and_then(|()| exec.claim()) {
-            Ok(()) => self.exec_run(&exec, options, Some(client)).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = &result {
+        let tell = async |error: Error| {
             let text = format!("{error}\r\n");
             client::write(&spare, tty, Stream::Stdout, text.as_bytes()).await?;
+            Err(error)
+        };
+        if let Err(error) = runnable(&exec.container).and_then(|()| exec.claim()) {
+            return tell(error).await;
         }
-        result
+        self.tell_exec("exec_start", &exec);
+        match self.exec_launch(&exec, options, Some(client)).await {
+            Ok(connected) => {
+                let reason = match connected {
+                    Some(connected) => connected.ended().await?,
+                    None => return Ok(()),
+                };
+                exec.drained.send_replace(true);
+                if reason == EndReason::Detached {
+                    self.tell_exec("exec_detach", &exec);
+                }
+                Ok(())
+            }
+            Err((error, code)) => {
+                exec.advance(Progress::Finished { code });
+                let told = tell(error).await;
+                // Only now: with the process, the shim ends the client's stream.
+                self.exec_forget(&exec).await;
+                told
+            }
+        }
     }
 
     /// `POST /exec/{id}/start`, detached.
@@ -220,36 +278,18 @@ impl Shared {
         let exec = self.execs.find(id)?;
         runnable(&exec.container)?;
         exec.claim()?;
-        self.exec_run(&exec, options, None).await
-    }
-
-    /// Adds the process, attaches the client, starts it; waits for the client's end.
-    async fn exec_run(
-        self: &Arc<Self>,
-        exec: &Arc<Exec>,
-        options: ExecStartOptions,
-        client: Option<Client>,
-    ) -> Result<()> {
-        self.tell_exec("exec_start", exec);
-        let result = self.exec_launch(exec, options, client).await;
-        match result {
-            Ok(connected) => {
-                if let Some(connected) = connected {
-                    let reason = connected.ended().await?;
-                    if reason == contracts_shim_api::attach::EndReason::Detached {
-                        self.tell_exec("exec_detach", exec);
-                    }
-                }
-                Ok(())
-            }
+        self.tell_exec("exec_start", &exec);
+        match self.exec_launch(&exec, options, None).await {
+            Ok(_) => Ok(()),
             Err((error, code)) => {
                 exec.advance(Progress::Finished { code });
-                self.exec_forget(exec).await;
+                self.exec_forget(&exec).await;
                 Err(error)
             }
         }
     }
 
+    /// Adds the process, attaches the client, starts it.
     async fn exec_launch(
         self: &Arc<Self>,
         exec: &Arc<Exec>,
@@ -378,8 +418,11 @@ impl Shared {
     }
 
     /// `GET /exec/{id}/json`.
-    pub(crate) fn exec_inspect(&self, id: &str) -> Result<ExecInspectResponse> {
+    pub(crate) async fn exec_inspect(&self, id: &str) -> Result<ExecInspectResponse> {
         let exec = self.execs.find(id)?;
+        if matches!(exec.progress(), Progress::Starting | Progress::Running { .. }) {
+            exec.settle().await;
+        }
         let request = &exec.request;
         let command = exec.command();
         let progress = exec.progress();
@@ -455,7 +498,8 @@ mod tests {
             container,
             request: ExecCreateRequest::default(),
             detach_keys: Vec::new(),
-            progress: Mutex::new(Progress::Created),
+            progress: watch::Sender::new(Progress::Created),
+            drained: watch::Sender::new(false),
         })
     }
 

@@ -358,6 +358,7 @@ impl Server {
     /// An exec that could not be started: it ends without having run, as in containerd.
     fn stop_unstarted(&mut self, number: u32) {
         let Some(process) = self.processes.get_mut(&number) else { return };
+        process.stdio.abandon_attachments();
         process.state = State::Running;
         self.on_exit(number, Exit::at_once(255));
     }

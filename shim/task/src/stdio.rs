@@ -110,6 +110,12 @@ impl Stdio {
         }
     }
 
+    /// The process was never started: its clients' streams stay open, so that the daemon can tell
+    /// them why.
+    pub(crate) fn abandon_attachments(&mut self) {
+        self.clients.clear();
+    }
+
     /// Attaches a client, and answers the daemon.
     pub(crate) fn attach(
         &mut self,
