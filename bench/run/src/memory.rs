@@ -12,8 +12,7 @@ const CONTAINERS: usize = 10;
 const SHIM: &str = "containerd-shim-gantry-v2";
 
 pub(crate) fn measure(report: &mut Report) -> Result<()> {
-    let daemon = peers::gantryd(&[]);
-    let image = peers::image_of(&daemon);
+    let (daemon, image) = peers::gantryd(&[]);
     for _ in 0..CONTAINERS {
         let _ = daemon.gantry_ok(&["run", "-d", "--stop-signal", "KILL", &image, "sleep", "1000"]);
     }

@@ -59,20 +59,14 @@ pub(crate) fn dockerd() -> Reference {
     dockerd
 }
 
-/// Our daemon with the image, which it pulls from a registry on loopback.
-pub(crate) fn gantryd(options: &[&str]) -> Daemon {
+/// Our daemon with the image, which it pulls from a registry on loopback, and the image's name.
+pub(crate) fn gantryd(options: &[&str]) -> (Daemon, String) {
     let registry = tests_harness::Registry::start();
     registry.push(&images::busybox(), "bench/busybox:latest");
-    let daemon = Daemon::start(options);
-    let _ =
-        daemon.gantry_ok(&["pull", "-q", &format!("{}/bench/busybox:latest", registry.address())]);
-    daemon
-}
-
-/// The image's name in our daemon: there it is known by where it came from.
-pub(crate) fn image_of(daemon: &Daemon) -> String {
-    let id = daemon.gantry_ok(&["image", "ls", "-q", "--no-trunc"]);
-    id.lines().next().expect("the image has been pulled").to_owned()
+    let daemon = Daemon::start(&[&["--log-level", "info"], options].concat());
+    let image = format!("{}/bench/busybox:latest", registry.address());
+    let _ = daemon.gantry_ok(&["pull", "-q", &image]);
+    (daemon, image)
 }
 
 /// The network namespace of a process.

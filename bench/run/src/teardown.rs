@@ -15,8 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const GLANCE: Duration = Duration::from_millis(1);
 
 pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
-    let daemon = peers::gantryd(&["--sandbox-pool-size", "0"]);
-    let image = peers::image_of(&daemon);
+    let (daemon, image) = peers::gantryd(&["--sandbox-pool", "0"]);
     let before = remains(&daemon);
     let mut samples = Samples::default();
     for _ in 0..options.sequence {

@@ -9,10 +9,9 @@ use tests_harness::docker_clients;
 
 pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let dockerd = peers::dockerd();
-    let gantryd = peers::gantryd(&[]);
+    let (gantryd, image) = peers::gantryd(&[]);
     let podman = Podman::new()?;
     let docker = &docker_clients()[0];
-    let image = peers::image_of(&gantryd);
     let contenders = [
         Contender {
             name: "docker.io",

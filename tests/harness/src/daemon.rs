@@ -64,7 +64,7 @@ impl Daemon {
             .arg(self.roots.path().join("gantryd.pid"))
             .arg("--host")
             .arg(self.host())
-            .arg("--debug")
+            .args(self.verbosity())
             .args(&self.options)
             .envs(self.environment.iter().map(|(k, v)| (k, v)))
             .stdin(Stdio::null())
@@ -77,6 +77,11 @@ impl Daemon {
             let output = self.gantry(&["version"]);
             if output.status.success() { Ok(()) } else { Err(crate::describe(&output)) }
         });
+    }
+
+    /// All that can be logged, unless the test chose.
+    fn verbosity(&self) -> Option<&'static str> {
+        (!self.options.iter().any(|option| option == "--log-level")).then_some("--debug")
     }
 
     /// The data root.
