@@ -12,6 +12,7 @@ use prost::Message;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair};
+use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal};
 use std::error::Error;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -107,8 +108,10 @@ impl Worker {
         let flags = SocketFlags::CLOEXEC;
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
             .map_err(TaskError::system("make a worker's socket"))?;
+        let shim = getpid();
         match clone3(CloneFlags::EMPTY, None).map_err(TaskError::system("fork a worker"))? {
             Cloned::Child => {
+                die_with(shim);
                 keep.push(theirs.as_raw_fd());
                 run(&theirs, &keep, job)
             }
@@ -150,6 +153,15 @@ impl Worker {
             shares_pids: outcome.shares_pids,
             payload: outcome.payload,
         })
+    }
+}
+
+/// A dead shim's worker must not go on making a container that the `delete` action has already
+/// looked for.
+fn die_with(shim: Pid) {
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    if getppid() != Some(shim) {
+        exit_now(1);
     }
 }
 

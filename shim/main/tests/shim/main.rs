@@ -349,3 +349,36 @@ fn a_log_is_whole_although_its_disk_was_full() {
     shim.delete("").unwrap();
     assert!(Command::new("umount").arg(&disk).status().unwrap().success());
 }
+
+#[test]
+fn a_shim_may_die_at_any_step_and_is_cleaned_up_after() {
+    for step in base_faults::STEPS.iter().filter(|step| step.program == base_faults::Program::Shim)
+    {
+        let faults = tempfile::tempdir().unwrap();
+        std::fs::write(faults.path().join(step.name), "").unwrap();
+        let shim = Shim::start_faulty(Bundle::new("sleep 1000"), faults.path());
+        // Whatever call meets the death panics; those after it are not made.
+        let story = std::panic::AssertUnwindSafe(|| {
+            shim.create("", "gantry:///", false).unwrap();
+            shim.begin("").unwrap();
+            shim.exec("e", "true", "", "", false).unwrap();
+            shim.begin("e").unwrap();
+            shim.wait("e");
+            shim.kill("", 9).unwrap();
+            shim.wait("");
+        });
+        assert!(std::panic::catch_unwind(story).is_err(), "{} was survived", step.name);
+        let reached = faults.path().join(format!("{}.reached", step.name));
+        assert!(reached.exists(), "{} was not reached", step.name);
+        let deleted = shim.delete_action();
+        assert_eq!(deleted.exit_status, 137, "{}", step.name);
+        if deleted.pid != 0 {
+            wait_for("init's end", || {
+                let status = format!("/proc/{}/status", deleted.pid);
+                let status = std::fs::read_to_string(status).unwrap_or_default();
+                (status.is_empty() || status.contains("State:\tZ")).then_some(())
+            });
+        }
+        assert!(!shim.socket.exists(), "{}", step.name);
+    }
+}

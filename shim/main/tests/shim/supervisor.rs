@@ -66,6 +66,18 @@ impl Shim {
         Self::launch(bundle, "", false)
     }
 
+    /// Starts a shim that dies at an armed step of this directory.
+    pub(crate) fn start_faulty(bundle: Bundle, faults: &Path) -> Self {
+        let places = std::env::temp_dir().join(format!("{}.run", bundle.id));
+        std::fs::create_dir_all(&places).unwrap();
+        let mut command = command(&bundle, &places);
+        let output = command.env(base_faults::VARIABLE, faults).arg("start").output().unwrap();
+        let params = BootstrapParams::parse(&output.stdout).unwrap();
+        let socket = PathBuf::from(params.socket_path().unwrap());
+        let events = Arc::default();
+        Self { bundle, socket, places, events, binary: String::new(), is_first: true }
+    }
+
     /// The supervisor is back.
     pub(crate) fn hear(&self) {
         take_events(&self.places.join("events.sock"), &self.events);
