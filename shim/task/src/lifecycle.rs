@@ -108,23 +108,7 @@ impl Server {
         if !request.checkpoint.is_empty() {
             return Err(TaskError::Unimplemented("restore from a checkpoint"));
         }
-        // Options of other shims are none of ours.
-        let options: Options =
-            request.options.as_ref().and_then(|any| unpack(any).ok()).unwrap_or_default();
-        if options.systemd_cgroup && options.binary_name.is_empty() {
-            return Err(TaskError::Unimplemented("systemd cgroups in the linked runtime"));
-        }
-        if !options.shim_cgroup.is_empty() {
-            return Err(TaskError::Unimplemented("a cgroup for the shim"));
-        }
-        let root = match options.root.as_str() {
-            "" => self.config.runtime_root.clone(),
-            root => PathBuf::from(root).join(&self.config.namespace),
-        };
-        if root != self.config.runtime_root || !options.binary_name.is_empty() {
-            RuntimeRecord::write(Path::new(&request.bundle), &options, &root)
-                .map_err(TaskError::system("write the runtime's record"))?;
-        }
+        let (options, runtime) = self.runtime_for(&request)?;
         let number = self.number();
         let uris = Uris {
             stdin: request.stdin,
@@ -139,7 +123,7 @@ impl Server {
             init: number,
             execs: BTreeMap::new(),
             bundle: PathBuf::from(request.bundle),
-            runtime: Runtime::new(&options, root),
+            runtime,
             rootfs: request.rootfs,
             namespaces: Vec::new(),
             shares_pids: false,
@@ -148,7 +132,8 @@ impl Server {
         };
         let keep = opened.descriptors();
         let namespace = self.config.namespace.clone();
-        let (runtime, mounts) = (container.runtime.clone(), container.rootfs.clone());
+        let runtime = container.runtime.traced(&self.trace);
+        let mounts = container.rootfs.clone();
         let (bundle, id) = (container.bundle.clone(), request.id.clone());
         let job = move || {
             let Opened { theirs, logger } = opened;
@@ -167,11 +152,34 @@ impl Server {
         launched
     }
 
+    /// The runtime that a request asks for, with its options.
+    fn runtime_for(&self, request: &CreateTaskRequest) -> Result<(Options, Runtime), TaskError> {
+        // Options of other shims are none of ours.
+        let options: Options =
+            request.options.as_ref().and_then(|any| unpack(any).ok()).unwrap_or_default();
+        if options.systemd_cgroup && options.binary_name.is_empty() {
+            return Err(TaskError::Unimplemented("systemd cgroups in the linked runtime"));
+        }
+        if !options.shim_cgroup.is_empty() {
+            return Err(TaskError::Unimplemented("a cgroup for the shim"));
+        }
+        let root = match options.root.as_str() {
+            "" => self.config.runtime_root.clone(),
+            root => PathBuf::from(root).join(&self.config.namespace),
+        };
+        if root != self.config.runtime_root || !options.binary_name.is_empty() {
+            RuntimeRecord::write(Path::new(&request.bundle), &options, &root)
+                .map_err(TaskError::system("write the runtime's record"))?;
+        }
+        let runtime = Runtime::new(&options, root);
+        Ok((options, runtime))
+    }
+
     /// `Start`.
     pub(crate) fn start(&mut self, number: u32, reply: Reply) -> Result<(), TaskError> {
         let process = self.processes.get_mut(&number).ok_or(TaskError::NoContainer)?;
         let container = self.containers.get(&process.container).ok_or(TaskError::NoContainer)?;
-        let (runtime, id) = (container.runtime.clone(), process.container.clone());
+        let (runtime, id) = (container.runtime.traced(&self.trace), process.container.clone());
         match std::mem::replace(&mut process.state, State::Starting(None)) {
             State::Created { start_hooks } if start_hooks || runtime.is_slow() => {
                 let job = move || runtime.start(&id);
@@ -221,7 +229,7 @@ impl Server {
         process.state = State::Deleting(exit);
         let id = process.container.clone();
         let container = self.containers.get_mut(&id).ok_or(TaskError::NoContainer)?;
-        let (runtime, bundle) = (container.runtime.clone(), container.bundle.clone());
+        let (runtime, bundle) = (container.runtime.traced(&self.trace), container.bundle.clone());
         // The worker takes the namespaces with it, so that their tear-down delays only its exit.
         let namespaces = std::mem::take(&mut container.namespaces);
         let keep = namespaces.iter().map(AsRawFd::as_raw_fd).collect();

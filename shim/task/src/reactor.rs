@@ -33,6 +33,8 @@ pub(crate) enum Source {
     Memory(u32),
     /// The time is over in which an ended process' output is waited for.
     DrainDeadline(u32),
+    /// Time to look whether anybody still wants this shim.
+    Idle,
     /// A process' stdio.
     Stdio(u32, Channel),
 }
@@ -71,6 +73,7 @@ impl Source {
             Self::AttachListener(number) => (6, 0, number, 0),
             Self::Memory(number) => (7, 0, number, 0),
             Self::DrainDeadline(number) => (8, 0, number, 0),
+            Self::Idle => (9, 0, 0, 0),
             Self::Stdio(number, channel) => {
                 let (channel, client) = match channel {
                     Channel::Output(stream) => (0, u32::from(stream)),
@@ -81,7 +84,7 @@ impl Source {
                     Channel::Control(client) => (5, client),
                     Channel::LogRetry => (6, 0),
                 };
-                (9, channel, number, client)
+                (10, channel, number, client)
             }
         };
         (kind << 60)
@@ -103,6 +106,7 @@ impl Source {
             6 => Self::AttachListener(number),
             7 => Self::Memory(number),
             8 => Self::DrainDeadline(number),
+            9 => Self::Idle,
             _ => Self::Stdio(
                 number,
                 match (bits >> 56) & 15 {
@@ -192,6 +196,13 @@ impl Reactor {
         self.timers.push((Instant::now() + delay, source));
     }
 
+    /// The same, but an earlier timer stays.
+    pub(crate) fn within(&mut self, delay: Duration, source: Source) {
+        if !self.timers.iter().any(|(_, other)| *other == source) {
+            self.after(delay, source);
+        }
+    }
+
     /// Takes back [`Reactor::after`].
     pub(crate) fn cancel(&mut self, source: Source) {
         self.timers.retain(|(_, other)| *other != source);
@@ -242,6 +253,7 @@ mod tests {
             Source::AttachListener(3),
             Source::Memory(3),
             Source::DrainDeadline(4),
+            Source::Idle,
             Source::Stdio(9, Channel::Output(1)),
             Source::Stdio(9, Channel::Sink(0)),
             Source::Stdio(9, Channel::StdinSource),

@@ -9,6 +9,7 @@ use crate::container::read_config;
 use crate::worker::{Failure, Made};
 use base_errors::{Classify, Kind};
 use base_oci::runtime::{NamespaceKind, Process, Resources, Spec};
+use base_telemetry::TraceContext;
 use command::Command;
 use contracts_runtime_api::Stats;
 use contracts_shim_api::options::Options;
@@ -32,6 +33,14 @@ impl Runtime {
             Self::Linked(root)
         } else {
             Self::Command(Command::new(options, root))
+        }
+    }
+
+    /// The same, for a request of this trace.
+    pub(crate) fn traced(&self, trace: &TraceContext) -> Self {
+        match self {
+            Self::Linked(root) => Self::Linked(root.clone()),
+            Self::Command(command) => Self::Command(command.traced(trace)),
         }
     }
 

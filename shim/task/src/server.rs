@@ -30,6 +30,9 @@ use std::time::{Duration, Instant};
 const MAX_CONNECTIONS: usize = 256;
 /// How long a shim that is to leave still tries to hand over its last events.
 const LAST_EVENTS: Duration = Duration::from_secs(2);
+/// How long a shim without containers waits for a caller: its supervisor may have died between
+/// starting it and `Create`, or between `Delete` and `Shutdown`.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// What a server is told at its start.
 #[derive(Debug)]
@@ -102,6 +105,7 @@ impl Server {
     /// The event loop itself failed.
     pub fn run(mut self) -> Result<(), TaskError> {
         let mut events = Vec::new();
+        self.reactor.after(IDLE, Source::Idle);
         while !self.is_done() {
             events.clear();
             self.reactor.wait(&mut events).map_err(TaskError::system("wait for events"))?;
@@ -125,6 +129,11 @@ impl Server {
             Source::Publisher => self.publisher.on_event(&mut self.reactor, flags),
             Source::Connection(number) => self.on_connection(number, flags),
             Source::Worker(number) => self.on_worker(number),
+            Source::Idle => {
+                if self.is_idle() {
+                    self.leave();
+                }
+            }
             Source::Handshake(number) => self.on_handshake(number),
             Source::AttachListener(init) => self.accept_attachment(init),
             Source::Memory(init) => self.on_memory(init),
@@ -199,6 +208,14 @@ impl Server {
         for process in self.processes.values_mut() {
             process.waiters.retain(|waiter| waiter.connection != number);
         }
+        if self.is_idle() {
+            self.reactor.after(IDLE, Source::Idle);
+        }
+    }
+
+    /// Whether nobody wants this shim: no container, and no caller who could make one.
+    fn is_idle(&self) -> bool {
+        self.containers.is_empty() && self.connections.is_empty()
     }
 
     /// Answers a call; the caller may be gone.

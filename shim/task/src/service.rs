@@ -390,7 +390,7 @@ impl Server {
     }
 
     fn runtime(&self, id: &str) -> Result<(Runtime, String), TaskError> {
-        Ok((self.container(id)?.runtime.clone(), id.to_owned()))
+        Ok((self.container(id)?.runtime.traced(&self.trace), id.to_owned()))
     }
 }
 

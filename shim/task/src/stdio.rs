@@ -405,7 +405,7 @@ impl Stdio {
             .iter()
             .any(|output| output.destination.as_ref().is_some_and(Destination::needs_retry));
         if self.is_log_blocked() || file_waits {
-            reactor.after(RETRY, Source::Stdio(self.process, Channel::LogRetry));
+            reactor.within(RETRY, Source::Stdio(self.process, Channel::LogRetry));
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::attachments::listen_in;
 use crate::worker::{Failure, Made};
 use base_errors::Kind;
 use base_oci::runtime::{Process, Resources};
+use base_telemetry::{TRACEPARENT_VARIABLE, TraceContext};
 use contracts_runtime_api::{Stats, texts};
 use contracts_shim_api::options::Options;
 use contracts_shim_api::types::Mount;
@@ -19,7 +20,7 @@ use std::process::Stdio as Inherited;
 
 /// Most of a log or output that is read.
 const MAX_OUTPUT: u64 = 1 << 20;
-/// Exit statuses of a runtime's own tear-down that say the container is not there.
+/// The socket on which a runtime hands over a terminal.
 const CONSOLE_SOCKET: &str = "console.sock";
 
 /// A runtime's program.
@@ -30,6 +31,8 @@ pub(crate) struct Command {
     systemd_cgroup: bool,
     no_pivot: bool,
     no_new_keyring: bool,
+    /// The request's trace, for the program's environment.
+    trace: Option<TraceContext>,
 }
 
 /// A directory for one call's files, removed after it.
@@ -61,7 +64,13 @@ impl Command {
             systemd_cgroup: options.systemd_cgroup,
             no_pivot: options.no_pivot_root,
             no_new_keyring: options.no_new_keyring,
+            trace: None,
         }
+    }
+
+    /// The same, for a request of this trace.
+    pub(crate) fn traced(&self, trace: &TraceContext) -> Self {
+        Self { trace: Some(*trace), ..self.clone() }
     }
 
     pub(crate) fn create(
@@ -186,6 +195,9 @@ impl Command {
         let mut command = std::process::Command::new(&self.binary);
         command.arg("--root").arg(&self.root).arg("--log").arg(scratch.file("log"));
         command.args(["--log-format", "json"]).stdin(Inherited::null()).stderr(Inherited::null());
+        if let Some(trace) = self.trace {
+            command.env(TRACEPARENT_VARIABLE, trace.to_string());
+        }
         if self.systemd_cgroup {
             command.arg("--systemd-cgroup");
         }
