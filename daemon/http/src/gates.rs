@@ -20,7 +20,15 @@ struct RequestGate {
     before: u16,
     route: &'static str,
     /// Changes the body, may warn, may refuse.
-    change: fn(&mut Value, &mut Vec<String>) -> Result<(), Failure>,
+    change: fn(&mut Value, &mut Admission) -> Result<(), Failure>,
+}
+
+/// A body on its way in.
+struct Admission {
+    /// What its client speaks.
+    version: ApiVersion,
+    /// What the client is to be told besides the answer.
+    warnings: Vec<String>,
 }
 
 /// A difference in what clients are told.
@@ -37,13 +45,13 @@ pub(crate) fn admit(
     version: &ApiVersion,
     body: &mut Value,
 ) -> Result<Vec<String>, Failure> {
-    let mut warnings = Vec::new();
+    let mut admission = Admission { version: version.clone(), warnings: Vec::new() };
     for gate in requests::GATES {
         if gate.route == route && version.before(gate.before) {
-            (gate.change)(body, &mut warnings)?;
+            (gate.change)(body, &mut admission)?;
         }
     }
-    Ok(warnings)
+    Ok(admission.warnings)
 }
 
 /// Encodes an answer as the client's version has it.

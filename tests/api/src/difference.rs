@@ -72,7 +72,56 @@ pub fn between(version: &str, reference: &Recording, ours: &Recording) -> Vec<Di
     found.into_iter().collect()
 }
 
-/// Walks two values together; lists are compared place by place and named without their number.
+/// Pairs the elements of two lists: equal ones first, in order (their longest common
+/// subsequence), then what is left between them. One missing event is one difference, then, and
+/// not a hundred.
+fn align<'v>(
+    theirs: &'v [Value],
+    mine: &'v [Value],
+) -> Vec<(Option<&'v Value>, Option<&'v Value>)> {
+    // longest[i][j]: of the lists from i and from j on.
+    let mut longest = vec![vec![0_usize; mine.len() + 1]; theirs.len() + 1];
+    for i in (0..theirs.len()).rev() {
+        for j in (0..mine.len()).rev() {
+            longest[i][j] = if theirs[i] == mine[j] {
+                longest[i + 1][j + 1] + 1
+            } else {
+                longest[i + 1][j].max(longest[i][j + 1])
+            };
+        }
+    }
+    let (mut i, mut j) = (0, 0);
+    let (mut pairs, mut left, mut right) = (Vec::new(), Vec::new(), Vec::new());
+    while i < theirs.len() || j < mine.len() {
+        if i < theirs.len() && j < mine.len() && theirs[i] == mine[j] {
+            pair(&mut pairs, &mut left, &mut right);
+            (i, j) = (i + 1, j + 1);
+        } else if j == mine.len() || i < theirs.len() && longest[i + 1][j] >= longest[i][j + 1] {
+            left.push(&theirs[i]);
+            i += 1;
+        } else {
+            right.push(&mine[j]);
+            j += 1;
+        }
+    }
+    pair(&mut pairs, &mut left, &mut right);
+    pairs
+}
+
+/// Pairs what stands between two equal elements, by place where there are as many on both sides.
+fn pair<'v>(
+    pairs: &mut Vec<(Option<&'v Value>, Option<&'v Value>)>,
+    left: &mut Vec<&'v Value>,
+    right: &mut Vec<&'v Value>,
+) {
+    if left.len() == right.len() {
+        pairs.extend(left.drain(..).zip(right.drain(..)).map(|(l, r)| (Some(l), Some(r))));
+    }
+    pairs.extend(left.drain(..).map(|only| (Some(only), None)));
+    pairs.extend(right.drain(..).map(|only| (None, Some(only))));
+}
+
+/// Walks two values together; lists are named without their number.
 fn compare(
     path: &str,
     reference: Option<&Value>,
@@ -88,9 +137,9 @@ fn compare(
             }
         }
         (Some(Value::Array(theirs)), Some(Value::Array(mine))) => {
-            for index in 0..theirs.len().max(mine.len()) {
-                let inner = format!("{path}[]");
-                compare(&inner, theirs.get(index), mine.get(index), note);
+            let inner = format!("{path}[]");
+            for (theirs, mine) in align(theirs, mine) {
+                compare(&inner, theirs, mine, note);
             }
         }
         (theirs, mine) if theirs == mine => {}
@@ -168,6 +217,15 @@ mod tests {
         let found: Vec<String> =
             between("1.44", &theirs, &ours).iter().map(ToString::to_string).collect();
         assert_eq!(found, ["1.44\ts\t.A\t1\t2", "1.44\ts\t.B[].C\tnull\t(absent)"]);
+    }
+
+    #[test]
+    fn one_missing_element_is_one_difference() {
+        let theirs = recording(json!([1, 2, 3, 4]));
+        let ours = recording(json!([1, 3, 4, 5]));
+        let found: Vec<String> =
+            between("1.44", &theirs, &ours).iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["1.44\ts\t.[]\t(absent)\t5", "1.44\ts\t.[]\t2\t(absent)"]);
     }
 
     #[test]

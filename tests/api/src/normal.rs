@@ -33,7 +33,8 @@ static TEXTS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
 });
 
 /// Fields whose numbers differ from run to run.
-const NUMBERS: [&str; 19] = [
+const NUMBERS: [&str; 20] = [
+    "execDuration",
     "Content",
     "Total",
     "Unpacked",
@@ -98,6 +99,9 @@ fn normal(value: Value, depth: Depth) -> Value {
         Value::Array(values) => {
             let mut values: Vec<Value> =
                 values.into_iter().map(|value| normal(value, depth)).collect();
+            if values.iter().all(|value| order(value).is_some()) {
+                values.sort_by_key(order);
+            }
             if depth == Depth::Shape {
                 // How many there are depends on the machine.
                 values.dedup();
@@ -109,6 +113,14 @@ fn normal(value: Value, depth: Depth) -> Value {
         other if depth == Depth::Shape => shape(other),
         other => other,
     }
+}
+
+/// By what to sort a list that the original sends in the random order of a Go map: mounts by
+/// their place, networks by their name. Other lists have an order that means something.
+fn order(value: &Value) -> Option<String> {
+    let mount = value.get("Destination").filter(|_| value.get("Propagation").is_some());
+    let network = value.get("Name").filter(|_| value.get("IPAM").is_some());
+    mount.or(network).and_then(Value::as_str).map(str::to_owned)
 }
 
 /// A value's type. A number below one keeps its value: −1 and 0 mean something.

@@ -21,7 +21,8 @@ pub struct PortBinding {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct PortSummary {
-    #[serde(rename = "IP", skip_serializing_if = "is_default")]
+    /// Empty where the port is exposed only.
+    #[serde(rename = "IP")]
     pub ip: String,
     pub private_port: u16,
     #[serde(skip_serializing_if = "is_default")]

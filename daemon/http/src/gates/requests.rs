@@ -1,6 +1,6 @@
 //! What older clients send, or cannot mean.
 
-use super::{RequestGate, each, remove, set, within};
+use super::{Admission, RequestGate, each, remove, set, within};
 use crate::failure::Failure;
 use serde_json::{Value, json};
 
@@ -26,19 +26,19 @@ pub(super) const GATES: &[RequestGate] = &[
 
 type Outcome = Result<(), Failure>;
 
-fn without_umask(body: &mut Value, _: &mut Vec<String>) -> Outcome {
+fn without_umask(body: &mut Value, _: &mut Admission) -> Outcome {
     within(body, "HostConfig", |host| remove(host, &["Umask"]));
     Ok(())
 }
 
-fn without_annotations(body: &mut Value, _: &mut Vec<String>) -> Outcome {
+fn without_annotations(body: &mut Value, _: &mut Admission) -> Outcome {
     within(body, "HostConfig", |host| remove(host, &["Annotations"]));
     Ok(())
 }
 
 /// Image mounts and gateway priorities came with 1.48: the first cannot be meant, the second can
 /// be ignored.
-fn without_image_mounts(body: &mut Value, _: &mut Vec<String>) -> Outcome {
+fn without_image_mounts(body: &mut Value, _: &mut Admission) -> Outcome {
     if mounts(body).any(|mount| mount.get("Type").is_some_and(|kind| kind == "image")) {
         return Err(Failure::invalid("Mount type \"Image\" needs API v1.48 or newer"));
     }
@@ -46,7 +46,7 @@ fn without_image_mounts(body: &mut Value, _: &mut Vec<String>) -> Outcome {
     Ok(())
 }
 
-fn without_subpath(body: &mut Value, _: &mut Vec<String>) -> Outcome {
+fn without_subpath(body: &mut Value, _: &mut Admission) -> Outcome {
     let has_subpath = |mount: &Value| {
         let subpath = mount.pointer("/VolumeOptions/Subpath").and_then(Value::as_str);
         subpath.is_some_and(|subpath| !subpath.is_empty())
@@ -57,7 +57,7 @@ fn without_subpath(body: &mut Value, _: &mut Vec<String>) -> Outcome {
     Ok(())
 }
 
-fn without_several_endpoints(body: &mut Value, _: &mut Vec<String>) -> Outcome {
+fn without_several_endpoints(body: &mut Value, _: &mut Admission) -> Outcome {
     within(body, "Healthcheck", |check| remove(check, &["StartInterval"]));
     let endpoints = body.pointer("/NetworkingConfig/EndpointsConfig").and_then(Value::as_object);
     match endpoints {
@@ -73,7 +73,7 @@ fn without_several_endpoints(body: &mut Value, _: &mut Vec<String>) -> Outcome {
 }
 
 /// Before 1.44 a read-only bind mount left what was mounted below it writable.
-fn without_recursive_read_only(body: &mut Value, _: &mut Vec<String>) -> Outcome {
+fn without_recursive_read_only(body: &mut Value, _: &mut Admission) -> Outcome {
     let is_bind = |mount: &Value| mount.get("Type").is_some_and(|kind| kind == "bind");
     let forces = |mount: &Value| {
         mount.pointer("/BindOptions/ReadOnlyForceRecursive").is_some_and(|flag| flag == true)
@@ -97,14 +97,13 @@ fn without_recursive_read_only(body: &mut Value, _: &mut Vec<String>) -> Outcome
     Ok(())
 }
 
-/// Before 1.44 endpoints had no address of their own, and the container's was no matter of
-/// warning.
-fn without_endpoint_addresses(body: &mut Value, _: &mut Vec<String>) -> Outcome {
+/// Before 1.44 endpoints had no address of their own.
+fn without_endpoint_addresses(body: &mut Value, _: &mut Admission) -> Outcome {
     each_endpoint(body, |endpoint| remove(endpoint, &["MacAddress"]));
-    mac_address_moves(body, &mut Vec::new())
+    Ok(())
 }
 
-fn without_console_size(body: &mut Value, _: &mut Vec<String>) -> Outcome {
+fn without_console_size(body: &mut Value, _: &mut Admission) -> Outcome {
     within(body, "HostConfig", |host| {
         remove(host, &["ConsoleSize"]);
         within(host, "Mounts", |mounts| {
@@ -123,17 +122,17 @@ fn without_console_size(body: &mut Value, _: &mut Vec<String>) -> Outcome {
     Ok(())
 }
 
-fn without_exec_console_size(body: &mut Value, _: &mut Vec<String>) -> Outcome {
+fn without_exec_console_size(body: &mut Value, _: &mut Admission) -> Outcome {
     remove(body, &["ConsoleSize"]);
     Ok(())
 }
 
-fn host_cgroup_namespace(body: &mut Value, _: &mut Vec<String>) -> Outcome {
+fn host_cgroup_namespace(body: &mut Value, _: &mut Admission) -> Outcome {
     default_of(body, "CgroupnsMode", "host");
     Ok(())
 }
 
-fn shareable_ipc(body: &mut Value, _: &mut Vec<String>) -> Outcome {
+fn shareable_ipc(body: &mut Value, _: &mut Admission) -> Outcome {
     default_of(body, "IpcMode", "shareable");
     within(body, "HostConfig", |host| {
         within(host, "Mounts", |mounts| {
@@ -146,17 +145,18 @@ fn shareable_ipc(body: &mut Value, _: &mut Vec<String>) -> Outcome {
 }
 
 /// One address for the container became one for each endpoint.
-fn mac_address_moves(body: &mut Value, warnings: &mut Vec<String>) -> Outcome {
+fn mac_address_moves(body: &mut Value, admission: &mut Admission) -> Outcome {
     let address = body.get("MacAddress").and_then(Value::as_str).unwrap_or_default().to_owned();
-    remove(body, &["MacAddress"]);
     if address.is_empty() {
         return Ok(());
     }
-    warnings.push(
-        "The container-wide MacAddress field is now deprecated. It should be specified in \
-         EndpointsConfig instead."
-            .to_owned(),
-    );
+    if admission.version.at_least(44) {
+        admission.warnings.push(
+            "The container-wide MacAddress field is now deprecated. It should be specified in \
+             EndpointsConfig instead."
+                .to_owned(),
+        );
+    }
     let mode = body.pointer("/HostConfig/NetworkMode").and_then(Value::as_str).unwrap_or_default();
     let network = match mode {
         "" | "default" => "bridge",

@@ -6,9 +6,10 @@ use crate::reply::{Outcome, Reply};
 use crate::request::Request;
 use crate::site::Route;
 use contracts_engine_api::container::{CreateRequest, PortBinding};
-use contracts_engine_api::{decode, decode::DecodeError};
+use contracts_engine_api::{ApiVersion, decode, decode::DecodeError};
 use daemon_engine::{ContainerListOptions, RemoveOptions};
 use http::StatusCode;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(super) fn routes() -> [Route<Context>; 5] {
@@ -47,7 +48,12 @@ async fn create(context: Arc<Context>, request: Request) -> Outcome {
     }
     let mut warnings = crate::gates::admit(request.route, &request.version, &mut body)?;
     let mut wanted = CreateRequest::from_value(&body)?;
-    check_mounts(&wanted)?;
+    check_mounts(&wanted, &request.version)?;
+    if request.version.at_least(52) {
+        // Addresses belong to endpoints since then.
+        wanted.config.mac_address = None;
+    }
+    check_ports(&wanted)?;
     let unbound = bind_empty_ports(&mut wanted);
     if !unbound.is_empty() && request.version.at_least(52) {
         warnings.push(format!(
@@ -66,7 +72,7 @@ async fn create(context: Arc<Context>, request: Request) -> Outcome {
 }
 
 /// Refuses options of one sort of mount on another.
-fn check_mounts(request: &CreateRequest) -> Result<(), Failure> {
+fn check_mounts(request: &CreateRequest, version: &ApiVersion) -> Result<(), Failure> {
     let mounts = request.host_config.as_ref().and_then(|host| host.mounts.as_ref());
     for mount in mounts.into_iter().flatten() {
         let options = [
@@ -76,9 +82,33 @@ fn check_mounts(request: &CreateRequest) -> Result<(), Failure> {
         ];
         for (name, kind, given) in options {
             if given && mount.kind != kind {
-                let text = format!("{name} must not be specified on mount type {:?}", mount.kind);
+                let kind = &mount.kind;
+                let text = if version.at_least(42) {
+                    format!("{name} must not be specified on mount type {kind:?}")
+                } else {
+                    format!(
+                        "invalid mount config for type {kind:?}: field {name} must not be specified"
+                    )
+                };
                 return Err(Failure::Invalid(text));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a port that is no number, in the words of dockerd's decoder.
+fn check_ports(request: &CreateRequest) -> Result<(), Failure> {
+    let exposed = request.config.exposed_ports.iter().flat_map(BTreeMap::keys);
+    let bindings = request.host_config.as_ref().and_then(|host| host.port_bindings.as_ref());
+    for port in exposed.chain(bindings.into_iter().flat_map(BTreeMap::keys)) {
+        let number = port.split('/').next().unwrap_or_default();
+        if let Err(error) = number.parse::<u16>() {
+            let why = match error.kind() {
+                std::num::IntErrorKind::PosOverflow => "value out of range",
+                _ => "invalid syntax",
+            };
+            return Err(Failure::Invalid(format!("invalid JSON: invalid port '{number}': {why}")));
         }
     }
     Ok(())
@@ -99,7 +129,10 @@ fn bind_empty_ports(request: &mut CreateRequest) -> Vec<String> {
 
 async fn inspect(context: Arc<Context>, request: Request) -> Outcome {
     let size = request.query.switch("size");
-    let container = context.engine.container_inspect(&request.name, size).await?;
+    let mut container = context.engine.container_inspect(&request.name, size).await?;
+    if request.version.at_least(52) {
+        container.config.mac_address = None;
+    }
     Reply::json(&request, &container)
 }
 

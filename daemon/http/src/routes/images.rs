@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::reply::{Outcome, Reply};
 use crate::request::Request;
 use crate::site::Route;
+use contracts_engine_api::container::DriverData;
 use daemon_engine::{ImageListOptions, ImageRemoveOptions};
 use http::StatusCode;
 use std::sync::Arc;
@@ -45,7 +46,12 @@ async fn inspect(context: Arc<Context>, request: Request) -> Outcome {
     if platform {
         return Err(Failure::Absent("inspecting one platform of an image"));
     }
-    let image = context.engine.image_inspect(&request.name, manifests).await?;
+    let mut image = context.engine.image_inspect(&request.name, manifests).await?;
+    if request.version.before(52) {
+        // Old clients expect a storage driver; with the containerd store it is the snapshotter.
+        let name = "overlayfs".to_owned();
+        image.graph_driver.get_or_insert(DriverData { data: None, name });
+    }
     Reply::json(&request, &image)
 }
 
