@@ -59,7 +59,7 @@ enum Progress {
     Created,
     Starting,
     Running { pid: u32 },
-    Finished { code: i64 },
+    Finished { code: i64, pid: u32 },
 }
 
 impl Execs {
@@ -210,7 +210,11 @@ impl Shared {
     fn tell_exec(&self, action: &str, exec: &Exec) {
         let mut attributes = exec.container.event_attributes();
         attributes.insert("execID".to_owned(), exec.id.to_string());
-        let action = format!("{action}: {}", exec.command().join(" "));
+        // The program, a space, and its arguments: also where there are none.
+        let command = exec.command();
+        let program = command.first().map_or("", String::as_str);
+        let arguments = command.get(1..).unwrap_or_default().join(" ");
+        let action = format!("{action}: {program} {arguments}");
         self.events.emit("container", &action, exec.container.id().as_str(), attributes);
     }
 
@@ -260,7 +264,7 @@ impl Shared {
                 Ok(())
             }
             Err((error, code)) => {
-                exec.advance(Progress::Finished { code });
+                exec.advance(Progress::Finished { code, pid: 0 });
                 let told = tell(error).await;
                 // Only now: with the process, the shim ends the client's stream.
                 self.exec_forget(&exec).await;
@@ -282,7 +286,7 @@ impl Shared {
         match self.exec_launch(&exec, options, None).await {
             Ok(_) => Ok(()),
             Err((error, code)) => {
-                exec.advance(Progress::Finished { code });
+                exec.advance(Progress::Finished { code, pid: 0 });
                 self.exec_forget(&exec).await;
                 Err(error)
             }
@@ -357,7 +361,11 @@ impl Shared {
     async fn exec_follow(self: Arc<Self>, exec: Arc<Exec>) {
         let container = exec.container.id().as_str();
         let exit = wait_for_exit(&self, container, exec.id.as_str()).await;
-        exec.advance(Progress::Finished { code: exit.code });
+        let pid = match exec.progress() {
+            Progress::Running { pid } => pid,
+            _ => 0,
+        };
+        exec.advance(Progress::Finished { code: exit.code, pid });
         let mut attributes = exec.container.event_attributes();
         attributes.insert("execID".to_owned(), exec.id.to_string());
         attributes.insert("exitCode".to_owned(), exit.code.to_string());
@@ -429,13 +437,14 @@ impl Shared {
         let (running, pid) = match progress {
             Progress::Running { pid } => (true, i64::from(pid)),
             Progress::Starting => (true, 0),
-            _ => (false, 0),
+            Progress::Finished { pid, .. } => (false, i64::from(pid)),
+            Progress::Created => (false, 0),
         };
         Ok(ExecInspectResponse {
             id: exec.id.to_string(),
             running,
             exit_code: match progress {
-                Progress::Finished { code } => Some(code),
+                Progress::Finished { code, .. } => Some(code),
                 _ => None,
             },
             process_config: ExecProcessConfig {
@@ -480,8 +489,8 @@ fn exec_failure(error: &contracts_supervisor_api::tonic::Status) -> (Error, i64)
     } else {
         return (failed("exec")(error.clone()), code);
     };
-    if !message.ends_with(": unknown") {
-        message.push_str(": unknown");
+    if let Some(short) = message.strip_suffix(": unknown") {
+        message.truncate(short.len());
     }
     (Error::Start { kind: Kind::InvalidArgument, message }, code)
 }
@@ -507,7 +516,7 @@ mod tests {
     fn an_exec_starts_once() {
         let exec = exec();
         exec.claim().unwrap();
-        exec.advance(Progress::Finished { code: 0 });
+        exec.advance(Progress::Finished { code: 0, pid: 1 });
         let text = exec.claim().unwrap_err().to_string();
         assert_eq!(text, format!("exec command {} has already run", exec.id));
     }

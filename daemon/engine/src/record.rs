@@ -107,6 +107,9 @@ pub(crate) struct StateRecord {
     pub(crate) restart_count: i64,
     #[serde(default)]
     pub(crate) sandbox: Option<Sandbox>,
+    /// The networks that it was last in, by name.
+    #[serde(default)]
+    pub(crate) network_ids: BTreeMap<String, String>,
 }
 
 /// The states that survive a restart of the daemon.
@@ -162,6 +165,7 @@ impl StateRecord {
             manually_stopped: false,
             restart_count: 0,
             sandbox: None,
+            network_ids: BTreeMap::new(),
         }
     }
 }

@@ -54,9 +54,9 @@ impl Reference {
         }
         let (domain, path) = split_domain(name);
         if path.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return Err(Error::invalid(
-                "invalid reference format: repository name must be lowercase",
-            ));
+            return Err(Error::Invalid(format!(
+                "invalid reference format: repository name ({path}) must be lowercase"
+            )));
         }
         let port = domain.rsplit_once(':').map(|(_, port)| port);
         let bad_port = port.is_some_and(|p| p.is_empty() || !p.bytes().all(|b| b.is_ascii_digit()));
@@ -193,7 +193,7 @@ mod tests {
     fn bad_references_fail_in_dockers_words() {
         assert_eq!(
             Reference::parse("Debian").unwrap_err().to_string(),
-            "invalid reference format: repository name must be lowercase"
+            "invalid reference format: repository name (library/Debian) must be lowercase"
         );
         for bad in ["", ":", "a:", "a b", "-a", "a-", "a..b", "a/", "a:/b", "a___b", "../x"] {
             assert!(Reference::parse(bad).is_err(), "{bad}");

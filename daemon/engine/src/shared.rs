@@ -48,8 +48,9 @@ pub struct EngineConfig {
     pub debug: bool,
 }
 
-/// The name under which our own runtime is known.
-pub const OWN_RUNTIME: &str = "gantry";
+/// The name under which our own runtime is known: Docker's for its default one, since programs
+/// look for it.
+pub const OWN_RUNTIME: &str = "runc";
 /// Docker's names for its default runtime, which mean ours here.
 pub(crate) const RUNC_NAMES: [&str; 2] = ["runc", "io.containerd.runc.v2"];
 

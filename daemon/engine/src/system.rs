@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::images::{host_platform, platform_text};
 use crate::record::Phase;
 use crate::requests::{ContainerListOptions, ImageListOptions};
-use crate::shared::{OWN_RUNTIME, RUNC_NAMES, Shared};
+use crate::shared::{RUNC_NAMES, Shared, blocking};
 use crate::supervisor::{NAMESPACE, SNAPSHOTTER};
 use contracts_engine_api::ApiVersion;
 use contracts_engine_api::system::{
@@ -12,6 +12,7 @@ use contracts_engine_api::system::{
     IndexInfo, Info, PlatformInfo, PluginsInfo, RegistryConfig, Runtime, SwarmInfo, Usage,
     VersionResponse,
 };
+use contracts_engine_api::volume::UsageData;
 use jiff::Timestamp;
 use std::path::Path;
 
@@ -44,14 +45,16 @@ impl Shared {
         let config = &self.config;
         let list = |names: &[&str]| Some(names.iter().map(|n| (*n).to_owned()).collect());
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
-        let commit = || Commit { id: env!("CARGO_PKG_VERSION").to_owned(), expected: None };
+        let commit = Commit::default;
         let exists = |v1: &str, v2: bool| {
             if self.facts.cgroup_v2 { v2 } else { Path::new("/sys/fs/cgroup").join(v1).exists() }
         };
         let v2 = self.facts.cgroup_v2;
         let address = config.supervisor_socket.display().to_string();
-        let namespaces =
-            ContainerdNamespaces { containers: NAMESPACE.to_owned(), plugins: String::new() };
+        let namespaces = ContainerdNamespaces {
+            containers: NAMESPACE.to_owned(),
+            plugins: "plugins.moby".to_owned(),
+        };
         Info {
             id: self.identity.clone(),
             driver: SNAPSHOTTER.to_owned(),
@@ -143,7 +146,7 @@ impl Shared {
     }
 
     fn runtimes(&self) -> std::collections::BTreeMap<String, Runtime> {
-        let own = [OWN_RUNTIME, RUNC_NAMES[0], RUNC_NAMES[1]].map(|name| {
+        let own = RUNC_NAMES.map(|name| {
             (name.to_owned(), Runtime { path: "gantry-runtime".to_owned(), ..Runtime::default() })
         });
         let more = self.config.runtimes.iter().map(|(name, path)| {
@@ -154,7 +157,9 @@ impl Shared {
 
     /// `GET /system/df`.
     pub(crate) async fn disk_usage(&self) -> Result<DiskUsage> {
-        let images = self.image_list(ImageListOptions::default()).await?;
+        let images = self
+            .image_list(ImageListOptions { shared_size: true, ..ImageListOptions::default() })
+            .await?;
         let containers = self
             .container_list(ContainerListOptions {
                 all: true,
@@ -163,7 +168,13 @@ impl Shared {
             })
             .await?;
         let volumes = self.volume_list(&contracts_engine_api::Filters::default())?;
-        let volumes = volumes.volumes.unwrap_or_default();
+        let mut volumes = volumes.volumes.unwrap_or_default();
+        for volume in &mut volumes {
+            let ref_count = i64::try_from(self.users(&volume.name).len()).unwrap_or(i64::MAX);
+            let (store, name) = (self.volumes.clone(), volume.name.clone());
+            let size = blocking("measure volume", move || store.size(&name)).await?;
+            volume.usage_data = Some(UsageData { ref_count, size: size.cast_signed() });
+        }
         let count = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
         let image_size: i64 = images.iter().map(|image| image.size).sum();
         let running = containers.iter().filter(|c| c.state == "running").count();

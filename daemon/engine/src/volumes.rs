@@ -102,7 +102,8 @@ impl Shared {
         Ok(())
     }
 
-    fn users(&self, volume: &str) -> Vec<String> {
+    /// Ids of the containers that use a volume.
+    pub(crate) fn users(&self, volume: &str) -> Vec<String> {
         let uses = |container: &Container| {
             container.record.mounts.iter().any(
                 |mount| matches!(&mount.kind, MountKind::Volume { name, .. } if name == volume),

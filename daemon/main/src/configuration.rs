@@ -102,7 +102,7 @@ pub(crate) fn settle(mut arguments: Arguments, matches: &ArgMatches) -> anyhow::
         containerd => containerd: Some;
         data_root => data_root;
         debug => debug;
-        default_address_pools => default_address_pool: pools;
+        default_address_pools => default_address_pool: |list: Vec<Pool>| pools(&list);
         default_runtime => default_runtime;
         default_ulimits => default_ulimit: ulimits;
         dns => dns;
@@ -176,7 +176,7 @@ fn level_named(name: &str) -> anyhow::Result<Level> {
         .map_err(|error| anyhow::anyhow!("log-level: {error}"))
 }
 
-fn pools(pools: Vec<Pool>) -> Vec<String> {
+fn pools(pools: &[Pool]) -> Vec<String> {
     pools.iter().map(|pool| format!("base={},size={}", pool.base, pool.size)).collect()
 }
 

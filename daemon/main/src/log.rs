@@ -31,9 +31,9 @@ impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         let text = format!("{value:?}");
         if field.name() == "message" {
-            self.message = text
+            self.message = text;
         } else {
-            self.named.push((field.name(), text))
+            self.named.push((field.name(), text));
         }
     }
 

@@ -76,7 +76,7 @@ fn mount_tmpfs(exec_root: &Path) -> anyhow::Result<bool> {
     flock(&parent, FlockOperation::LockExclusive)?;
     let file_system = rustix::fs::statfs(exec_root)
         .with_context(|| format!("look at {}", exec_root.display()))?;
-    if i64::from(file_system.f_type) == TMPFS_MAGIC {
+    if file_system.f_type == TMPFS_MAGIC {
         return Ok(is_mount_point(exec_root) && exec_root != Path::new("/run"));
     }
     let flags = MountFlags::NOSUID | MountFlags::NODEV;

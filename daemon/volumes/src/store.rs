@@ -175,6 +175,24 @@ impl Volumes {
         base_files::sync_parent(&folder)
     }
 
+    /// Bytes in a volume, as far as they can be seen; links are not followed.
+    #[must_use]
+    pub fn size(&self, name: &str) -> u64 {
+        let mut folders = vec![self.mountpoint(name)];
+        let mut size = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                let Ok(metadata) = entry.metadata() else { continue };
+                if metadata.is_dir() {
+                    folders.push(entry.path());
+                } else {
+                    size += metadata.len();
+                }
+            }
+        }
+        size
+    }
+
     /// Removes a volume with its content.
     ///
     /// # Errors

@@ -12,14 +12,14 @@ use base_faults as faults;
 use base_ids::ContainerId;
 use base_oci::image::ContainerDefaults;
 use contracts_engine_api::container::{
-    Config, CreateRequest, CreateResponse, HealthConfig, HostConfig, Member,
+    Config, CreateRequest, CreateResponse, HealthConfig, HostConfig,
 };
 use contracts_supervisor_api::services::snapshots::{
     PrepareSnapshotRequest, RemoveSnapshotRequest,
 };
 use contracts_supervisor_api::{status, types};
 use jiff::Timestamp;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// How often a drawn name may be taken.
@@ -185,17 +185,6 @@ impl Shared {
         }
         self.complete_runtime(host)?;
         self.complete_log(host)?;
-        let lists = [&mut host.dns, &mut host.dns_options, &mut host.dns_search];
-        for list in lists {
-            list.get_or_insert_default();
-        }
-        host.devices.get_or_insert_default();
-        host.ulimits.get_or_insert_default();
-        host.blkio_weight_device.get_or_insert_default();
-        host.blkio_device_read_bps.get_or_insert_default();
-        host.blkio_device_write_bps.get_or_insert_default();
-        host.blkio_device_read_iops.get_or_insert_default();
-        host.blkio_device_write_iops.get_or_insert_default();
         host.port_bindings.get_or_insert_default();
         Ok(())
     }
@@ -217,7 +206,7 @@ impl Shared {
     fn complete_log(&self, host: &mut HostConfig) -> Result<()> {
         if host.log_config.driver.is_empty() {
             host.log_config.driver.clone_from(&self.config.log.driver);
-            if host.log_config.config.as_ref().is_none_or(|options| options.is_empty()) {
+            if host.log_config.config.as_ref().is_none_or(std::collections::BTreeMap::is_empty) {
                 host.log_config.config.clone_from(&self.config.log.config);
             }
         }
@@ -361,7 +350,7 @@ impl Shared {
                 }
                 *source = self.volumes.mountpoint(name);
                 if copy {
-                    fill(rootfs, &mount.destination, source)?;
+                    fill(rootfs, &mount.destination, source.as_path())?;
                 }
             }
             _ => {}
@@ -371,7 +360,7 @@ impl Shared {
 }
 
 /// Gives an empty volume the content that the image has at its place.
-fn fill(rootfs: &[types::Mount], destination: &str, source: &PathBuf) -> Result<()> {
+fn fill(rootfs: &[types::Mount], destination: &str, source: &Path) -> Result<()> {
     let copied = super::root_view(rootfs)
         .and_then(|view| daemon_volumes::copy_up(&view, Path::new(destination), source));
     copied.map_err(|error| Error::internal("fill volume", Chain(&error)))
@@ -391,18 +380,22 @@ fn merge(config: &mut Config, image: Option<&ContainerDefaults>) {
     if let Some(ports) = &image.exposed_ports {
         let own = config.exposed_ports.get_or_insert_default();
         for port in ports.keys() {
-            own.entry(port.clone()).or_insert_with(Member::default);
+            own.entry(port.clone()).or_default();
         }
     }
     if let Some(volumes) = &image.volumes {
         let own = config.volumes.get_or_insert_default();
         for volume in volumes.keys() {
-            own.entry(volume.clone()).or_insert_with(Member::default);
+            own.entry(volume.clone()).or_default();
         }
     }
-    let mut variables = image.env.clone().unwrap_or_default();
-    let own = config.env.take().unwrap_or_default();
-    crate::spec::merge_environment(&mut variables, &own);
+    let name = |variable: &str| variable.split('=').next().unwrap_or_default().to_owned();
+    let mut variables = config.env.take().unwrap_or_default();
+    for variable in image.env.iter().flatten() {
+        if !variables.iter().any(|own| name(own) == name(variable)) {
+            variables.push(variable.clone());
+        }
+    }
     config.env = Some(variables);
     if let Some(labels) = &image.labels {
         let own = config.labels.get_or_insert_default();
@@ -487,7 +480,7 @@ mod tests {
     fn variables_of_the_request_win() {
         let mut config = Config { env: list(&["A=2", "B=3"]), ..Config::default() };
         merge(&mut config, Some(&image()));
-        assert_eq!(config.env, list(&["PATH=/bin", "A=2", "B=3"]));
+        assert_eq!(config.env, list(&["A=2", "B=3", "PATH=/bin"]));
         assert_eq!(config.user, "www");
     }
 }

@@ -152,10 +152,10 @@ impl Driver {
             Command::Started(result) => self.started(result),
             Command::Paused { freeze, result, reply } => self.paused(freeze, result, reply),
             Command::Exited(exit) => self.exited(exit),
-            Command::Ended(exit) => self.ended(exit),
+            Command::Ended(exit) => self.ended(&exit),
             Command::OutOfMemory => self.out_of_memory(),
             Command::Again => self.again(),
-            Command::Removed(result) => self.removed(result),
+            Command::Removed(result) => self.removed(&result),
         }
     }
 
@@ -334,6 +334,10 @@ impl Driver {
                     state.exit_code = 0;
                     state.error.clear();
                     state.oom_killed = false;
+                    let endpoints = started.sandbox.iter().flat_map(|sandbox| &sandbox.endpoints);
+                    state.network_ids = endpoints
+                        .map(|e| (e.network_name.clone(), e.network_id.to_string()))
+                        .collect();
                     state.sandbox = started.sandbox;
                 });
                 faults::reach(const { faults::step("daemon.run.task-started") });
@@ -397,7 +401,7 @@ impl Driver {
         });
     }
 
-    fn ended(&mut self, exit: exit::Exit) {
+    fn ended(&mut self, exit: &exit::Exit) {
         let before = self.container.view().state;
         let ran = before.started_at.map_or(Duration::ZERO, |start| {
             Duration::try_from(exit.at.duration_since(start.0)).unwrap_or_default()
@@ -412,7 +416,7 @@ impl Driver {
         );
         self.life = Life::Resting;
         let again =
-            self.removal.is_none() && !before.manually_stopped && self.policy(&before, &exit);
+            self.removal.is_none() && !before.manually_stopped && self.policy(&before, exit.code);
         self.container.view.send_modify(|view| {
             let state = &mut view.state;
             state.phase = if again { Phase::Restarting } else { Phase::Exited };
@@ -435,12 +439,12 @@ impl Driver {
     }
 
     /// Whether the restart policy wants it started again.
-    fn policy(&self, state: &StateRecord, exit: &exit::Exit) -> bool {
+    fn policy(&self, state: &StateRecord, code: i64) -> bool {
         let policy = &self.container.record.host_config.restart_policy;
         let most = policy.maximum_retry_count;
         match policy.name.as_str() {
             "always" | "unless-stopped" => true,
-            "on-failure" => exit.code != 0 && (most == 0 || state.restart_count < most),
+            "on-failure" => code != 0 && (most == 0 || state.restart_count < most),
             _ => false,
         }
     }
@@ -478,16 +482,16 @@ impl Driver {
         }));
     }
 
-    fn removed(&mut self, result: Result<()>) {
+    fn removed(&mut self, result: &Result<()>) {
         let Life::Removing { waiting } = std::mem::replace(&mut self.life, Life::Gone) else {
             return;
         };
-        if let Err(error) = &result {
+        if let Err(error) = result {
             tracing::error!(container = %self.container.id(), %error, "container not removed");
             self.life = Life::Resting;
             self.change(|state| state.phase = Phase::Exited);
         }
-        answer(waiting, &result);
+        answer(waiting, result);
     }
 
     // Helpers of the above.

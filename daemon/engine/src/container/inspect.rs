@@ -25,8 +25,8 @@ impl Shared {
         let mut command = crate::spec::command(record);
         let path = if command.is_empty() { String::new() } else { command.remove(0) };
         let file = |name: &str| container.folder.join(name).display().to_string();
-        let started = state.started_at.is_some() || state.sandbox.is_some();
-        let name_file = |name: &str| if started { file(name) } else { String::new() };
+        let tried = state.started_at.is_some() || !state.error.is_empty();
+        let name_file = |name: &str| if tried { file(name) } else { String::new() };
         let exec_ids = self.execs.running(&container);
         let (size_rw, size_root_fs) =
             if size { self.sizes(&container).await } else { (None, None) };
@@ -41,7 +41,10 @@ impl Shared {
             resolv_conf_path: name_file("resolv.conf"),
             hostname_path: name_file("hostname"),
             hosts_path: name_file("hosts"),
-            log_path: container.log_path().map(|p| p.display().to_string()).unwrap_or_default(),
+            log_path: container
+                .log_path()
+                .filter(|_| tried)
+                .map_or_else(String::new, |path| path.display().to_string()),
             name: format!("/{}", record.name),
             restart_count: state.restart_count,
             driver: SNAPSHOTTER.to_owned(),
@@ -138,7 +141,7 @@ fn network_settings(container: &Container, sandbox: Option<&Sandbox>) -> Network
         sandbox_id: sandbox.map(|sandbox| sandbox.sandbox_id.clone()).unwrap_or_default(),
         sandbox_key: sandbox.map(|s| s.netns.display().to_string()).unwrap_or_default(),
         ports: ports(container, sandbox),
-        networks: networks(container, sandbox),
+        networks: networks(container, &container.view().state),
         ..NetworkSettings::default()
     }
 }
@@ -163,8 +166,9 @@ fn ports(container: &Container, sandbox: Option<&Sandbox>) -> PortMap {
 /// Endpoints by network name; before the first start, the ones that are wanted.
 pub(super) fn networks(
     container: &Container,
-    sandbox: Option<&Sandbox>,
+    state: &StateRecord,
 ) -> BTreeMap<String, EndpointSettings> {
+    let sandbox = state.sandbox.as_ref();
     let host = &container.record.host_config;
     let mut map = BTreeMap::new();
     if host.network_mode.starts_with("container:") {
@@ -174,6 +178,9 @@ pub(super) fn networks(
     map.insert(own, EndpointSettings::default());
     for (name, settings) in &container.record.endpoints {
         map.insert(super::start::network_name(name).to_owned(), settings.clone());
+    }
+    for (name, id) in &state.network_ids {
+        map.entry(name.clone()).or_default().network_id.clone_from(id);
     }
     for endpoint in sandbox.map(|sandbox| &sandbox.endpoints[..]).unwrap_or_default() {
         let settings = map.entry(endpoint.network_name.clone()).or_default();

@@ -9,7 +9,8 @@ use crate::requests::ContainerListOptions;
 use crate::shared::Shared;
 use contracts_engine_api::Filters;
 use contracts_engine_api::container::{
-    PortSummary, Status, Summary, SummaryHostConfig, SummaryNetworkSettings,
+    HealthSummary, MountPoint, PortSummary, Status, Summary, SummaryHostConfig,
+    SummaryNetworkSettings,
 };
 use daemon_network::Sandbox;
 use jiff::Timestamp;
@@ -138,7 +139,7 @@ impl<'a> Selection<'a> {
             && filters.matches_pairs("annotation", record.host_config.annotations.as_ref())
             && any("ancestor", &|image| is_ancestor(container, image))
             && any("network", &|wanted| {
-                networks(container, state.sandbox.as_ref())
+                networks(container, state)
                     .iter()
                     .any(|(name, settings)| name == wanted || settings.network_id == wanted)
             })
@@ -194,10 +195,19 @@ fn summary(container: &Container, state: &StateRecord) -> Summary {
             network_mode: record.host_config.network_mode.clone(),
             annotations: record.host_config.annotations.clone(),
         },
-        network_settings: SummaryNetworkSettings { networks: networks(container, sandbox) },
-        mounts: record.mounts.iter().filter_map(mount_point).collect(),
+        network_settings: SummaryNetworkSettings { networks: networks(container, state) },
+        mounts: record.mounts.iter().filter_map(mount_point).map(listed_mount).collect(),
+        health: Some(HealthSummary { status: "none".to_owned(), failing_streak: 0 }),
         ..Summary::default()
     }
+}
+
+/// A list does not tell where a volume's content is.
+fn listed_mount(mut mount: MountPoint) -> MountPoint {
+    if mount.kind == "volume" {
+        mount.source.clear();
+    }
+    mount
 }
 
 /// The command as one text; words with spaces are quoted as dockerd does.

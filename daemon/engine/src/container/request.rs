@@ -37,9 +37,13 @@ pub(super) fn check(config: &Config, host: &HostConfig) -> Result<()> {
     capabilities::normalize("CapAdd", &names(&host.cap_add))?;
     capabilities::normalize("CapDrop", &names(&host.cap_drop))?;
     SecurityOptions::parse(host)?;
-    for key in host.port_bindings.iter().flatten().map(|(key, _)| key) {
+    let bound = host.port_bindings.iter().flatten().map(|(key, _)| key);
+    let exposed = config.exposed_ports.iter().flatten().map(|(key, _)| key);
+    for key in bound.chain(exposed) {
         if parse_port(key).is_none() {
-            return invalid(format!("invalid port specification: \"{key}\""));
+            // dockerd finds this out while it decodes the body.
+            let port = key.split('/').next().unwrap_or_default();
+            return invalid(format!("invalid JSON: invalid port '{port}': invalid syntax"));
         }
     }
     for binding in
@@ -142,7 +146,7 @@ fn check_resources(host: &HostConfig) -> Result<()> {
             "range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available"
         )));
     }
-    if host.oom_score_adj < -1000 || host.oom_score_adj > 1000 {
+    if !(-1000..=1000).contains(&host.oom_score_adj) {
         return Err(Error::Invalid(format!(
             "Invalid value {}, range for oom score adj is [-1000, 1000]",
             host.oom_score_adj

@@ -243,9 +243,16 @@ pub(crate) fn start_failure(error: &tonic::Status) -> Failure {
         message = prefix(&message, "failed to create shim task: ");
     }
     message = prefix(&message, "failed to create task for container: ");
-    if has("oci runtime") && !message.ends_with(": unknown") {
-        message.push_str(": unknown");
+    // Older engines name the class of an unclassified error behind it, newer ones do not; and
+    // all name their runtime, which programs look for.
+    if let Some(short) = message.strip_suffix(": unknown") {
+        message.truncate(short.len());
     }
+    let message = message.replacen(
+        "OCI runtime create failed: unable",
+        "OCI runtime create failed: runc create failed: unable",
+        1,
+    );
     Failure { error: Error::Start { kind, message }, exit_code, died: false }
 }
 
@@ -563,7 +570,7 @@ mod tests {
         assert_eq!(
             missing.error.to_string(),
             "failed to create task for container: failed to create shim task: OCI runtime create \
-             failed: exec: \"x\": executable file not found in $PATH: unknown"
+             failed: exec: \"x\": executable file not found in $PATH"
         );
         assert_eq!(missing.error.kind().http_status(), 400);
         assert_eq!(fail("OCI runtime create failed: exec: \"/\": is a directory").exit_code, 126);

@@ -188,6 +188,8 @@ impl Pull {
         tokio::pin!(transfer);
         let mut translator = Translator::default();
         let mut listening = true;
+        // Of an image that is here already, only what is fetched anew is told.
+        let mut held = self.before.as_ref().map(|_| Vec::new());
         loop {
             // Cancel-safe: a stream's message is taken whole or not at all; the call is pinned.
             tokio::select! {
@@ -195,11 +197,17 @@ impl Pull {
                 event = events.message(), if listening => match event {
                     Ok(Some(event)) => {
                         let Ok(progress) = any::unpack::<Progress>(&event) else { continue };
-                        let lines = translator.lines(&progress);
+                        let mut lines = translator.lines(&progress);
+                        if let Some(before) = &mut held
+                            && progress.event != "downloading"
+                        {
+                            before.append(&mut lines);
+                            continue;
+                        }
                         if !lines.is_empty() {
                             self.begin(begun).await;
                         }
-                        for line in lines {
+                        for line in held.take().into_iter().flatten().chain(lines) {
                             self.say(line).await;
                         }
                     }

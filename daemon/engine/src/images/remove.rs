@@ -72,11 +72,10 @@ impl Shared {
             Err(Error::Conflict(format!("conflict: unable to delete {what} ({how}) - {why}")))
         };
         if let Some(user) = running
-            && (!by_name || !force)
+            && !by_name
         {
-            let how = if by_name { "must be forced" } else { "cannot be forced" };
-            let user = user.id().short();
-            return conflict(how, format!("image is being used by running container {user}"));
+            let why = format!("image is being used by running container {}", user.id().short());
+            return conflict("cannot be forced", why);
         }
         match users.first() {
             Some(user) if !force => {
