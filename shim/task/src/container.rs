@@ -3,6 +3,7 @@
 use crate::memory::MemoryWatch;
 use crate::reactor::Watched;
 use crate::runtime::Runtime;
+use crate::stdio::Owner;
 use base_oci::runtime::Spec;
 use contracts_shim_api::types::Mount;
 use rustix::fd::OwnedFd;
@@ -24,6 +25,8 @@ pub(crate) struct Container {
     pub(crate) bundle: PathBuf,
     pub(crate) runtime: Runtime,
     pub(crate) rootfs: Vec<Mount>,
+    /// Whom the processes' pipes belong to.
+    pub(crate) owner: Owner,
     /// Its namespaces, held so that init's exit does not have to tear them down.
     pub(crate) namespaces: Vec<OwnedFd>,
     /// Its processes survive its init, and are killed after it.

@@ -10,7 +10,7 @@ use crate::process::{Exit, Process, State};
 use crate::runtime::Runtime;
 use crate::server::Server;
 use crate::service::{answer_error, io_of};
-use crate::stdio::{Opened, Stdio, Uris};
+use crate::stdio::{Opened, Owner, Stdio, Uris};
 use crate::worker::{Failure, Made, Worker};
 use base_faults::{Step, reach, step};
 use base_files::{Durability, replace};
@@ -117,7 +117,8 @@ impl Server {
             terminal: request.terminal,
         };
         let mut stdio = Stdio::new(number, uris)?;
-        let opened = stdio.open(&self.reactor)?;
+        let owner = Owner { uid: options.io_uid, gid: options.io_gid };
+        let opened = stdio.open(&self.reactor, owner)?;
         reach(STDIO_OPENED);
         let container = Container {
             init: number,
@@ -125,6 +126,7 @@ impl Server {
             bundle: PathBuf::from(request.bundle),
             runtime,
             rootfs: request.rootfs,
+            owner,
             namespaces: Vec::new(),
             shares_pids: false,
             attach: None,
@@ -192,7 +194,7 @@ impl Server {
                 Ok(())
             }
             State::Added(spec) => {
-                let opened = process.stdio.open(&self.reactor);
+                let opened = process.stdio.open(&self.reactor, container.owner);
                 let namespace = self.config.namespace.clone();
                 let terminal = process.stdio.uris().terminal;
                 let launched = opened.and_then(|opened| {

@@ -14,7 +14,7 @@ mod logger;
 mod opening;
 mod stdin;
 
-pub(crate) use opening::Opened;
+pub(crate) use opening::{Opened, Owner};
 
 use crate::error::TaskError;
 use crate::reactor::{Channel, Reactor, Source, Watched};

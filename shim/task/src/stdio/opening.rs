@@ -10,13 +10,20 @@ use crate::reactor::{Channel, Reactor, Source};
 use contracts_shim_api::stdio::StdioUri;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Gid, Mode, OFlags, Uid};
 use rustix::pipe::PipeFlags;
 use std::path::Path;
 
 /// Size asked for the pipes of a process whose log we write: the more a pipe holds, the fewer
 /// wake-ups 100 MB cost. The kernel may refuse (pipe(7), `pipe-user-pages-soft`).
 const PIPE: usize = 1 << 20;
+
+/// Whose pipes are: a container's root user, where that is not the host's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
 
 /// What a worker starts the process with.
 #[derive(Debug)]
@@ -42,7 +49,7 @@ impl Opened {
 
 impl Stdio {
     /// Opens everything, and gives what the process is started with.
-    pub(crate) fn open(&mut self, reactor: &Reactor) -> Result<Opened, TaskError> {
+    pub(crate) fn open(&mut self, reactor: &Reactor, owner: Owner) -> Result<Opened, TaskError> {
         if let StdioUri::Gantry(stdio) = &self.parsed[1] {
             self.log = Log::open(stdio).map_err(|source| TaskError::Open {
                 path: stdio.log.clone().unwrap_or_default(),
@@ -73,6 +80,16 @@ impl Stdio {
             Some(writers) => writers,
             None => [self.output_pipe(reactor, 0)?, self.output_pipe(reactor, 1)?],
         };
+        if owner != Owner::default() {
+            for fd in [&stdin, &stdout, &stderr] {
+                // Ours, not the null device, which everybody may open anyway.
+                if is_pipe(fd) {
+                    let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
+                    rustix::fs::fchown(fd, Some(uid), Some(gid))
+                        .map_err(TaskError::system("give a pipe to its user"))?;
+                }
+            }
+        }
         let theirs = runtime_container::Stdio::Descriptors { stdin, stdout, stderr };
         Ok(Opened { theirs, logger })
     }
@@ -134,6 +151,10 @@ impl Stdio {
         }
         Ok(())
     }
+}
+
+fn is_pipe(fd: &OwnedFd) -> bool {
+    rustix::fs::fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo)
 }
 
 fn open_stdin_fifo(reactor: &Reactor, process: u32, path: &Path) -> Result<Fifo, TaskError> {
