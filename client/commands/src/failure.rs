@@ -9,6 +9,9 @@ pub enum Failure {
     /// Help was asked for; it goes to standard output, and that is no failure.
     #[error("{0}")]
     Help(String),
+    /// A command of commands without one: its help goes to standard error.
+    #[error("{0}")]
+    Incomplete(String),
     /// Everything has been said: only the exit code is left.
     #[error("exit code {0}")]
     Code(i32),
@@ -45,7 +48,7 @@ impl Failure {
     #[must_use]
     pub fn code(&self) -> i32 {
         match self {
-            Self::Help(_) => 0,
+            Self::Help(_) | Self::Incomplete(_) => 0,
             Self::Code(code) | Self::Message { code, .. } => *code,
             Self::Request(_) | Self::Stdio(_) => 1,
         }
@@ -57,6 +60,7 @@ impl Failure {
         match self {
             Self::Help(_) | Self::Code(_) => None,
             Self::Request(error) => Some(told(error)),
+            Self::Incomplete(help) => Some(help.trim_end().to_owned()),
             other => Some(Chain(other).to_string()),
         }
     }

@@ -141,11 +141,14 @@ fn failed(error: TemplateError) -> Failure {
     Failure::text(format!("failed to execute template: {error}"))
 }
 
+/// Docker's exit code for a template that cannot be used (BSD's `EX_USAGE`).
+const BAD_TEMPLATE: i32 = 64;
+
 /// What is said about a template for one thing that cannot be used.
 #[must_use]
 #[expect(clippy::needless_pass_by_value, reason = "it is the argument of map_err")]
 pub(crate) fn bad_template(error: TemplateError) -> Failure {
-    Failure::text(format!("template parsing error: {error}"))
+    Failure::message(BAD_TEMPLATE, format!("template parsing error: {error}"))
 }
 
 /// A cell is at least this wide, and followed by so many spaces (docker/cli `formatter.go`).

@@ -83,10 +83,12 @@ fn run(program: &str, words: &[String]) -> Result<(), Failure> {
     }
     if asks_for_help || called.command.run.is_none() {
         // A command of commands without one: its flags are read only for `--help`.
-        if !asks_for_help {
-            called.read(rest)?;
+        let help = help::of_command(&called);
+        if asks_for_help {
+            return Err(Failure::Help(help));
         }
-        return Err(Failure::Help(help::of_command(&called)));
+        called.read(rest)?;
+        return Err(Failure::Incomplete(help));
     }
     // Help and wrong flags need no daemon, nor a sound configuration.
     let arguments = called.read(rest)?;

@@ -34,7 +34,7 @@ pub(super) fn address(text: &str) -> Result<(), String> {
     text.trim()
         .parse::<IpAddr>()
         .map(drop)
-        .map_err(|_| format!("ip address is not correctly formatted: \"{text}\""))
+        .map_err(|_| format!("IP address is not correctly formatted: {text}"))
 }
 
 pub(super) fn variable(text: &str) -> Result<(), String> {

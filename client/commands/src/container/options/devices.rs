@@ -151,22 +151,26 @@ fn throttles<'a>(
         .collect()
 }
 
+/// Checks `--ulimit` as it is read.
+pub(super) fn check_ulimit(text: &str) -> Result<(), String> {
+    ulimit(text).map(drop)
+}
+
 /// `--ulimit NAME=SOFT[:HARD]`.
 pub(super) fn ulimits<'a>(flags: impl Iterator<Item = &'a str>) -> Result<Vec<Ulimit>, String> {
-    flags
-        .map(|text| {
-            let bad = || format!("invalid ulimit argument: {text}");
-            let (name, limits) = text.split_once('=').ok_or_else(bad)?;
-            let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
-            let number =
-                |n: &str| if n == "unlimited" { Ok(-1) } else { n.parse().map_err(|_| bad()) };
-            let (soft, hard): (i64, i64) = (number(soft)?, number(hard)?);
-            if hard != -1 && (soft > hard || soft == -1) {
-                return Err(format!(
-                    "ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}"
-                ));
-            }
-            Ok(Ulimit { name: name.to_owned(), hard, soft })
-        })
-        .collect()
+    flags.map(ulimit).collect()
+}
+
+fn ulimit(text: &str) -> Result<Ulimit, String> {
+    let bad = || format!("invalid ulimit argument: {text}");
+    let (name, limits) = text.split_once('=').ok_or_else(bad)?;
+    let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
+    let number = |n: &str| if n == "unlimited" { Ok(-1) } else { n.parse().map_err(|_| bad()) };
+    let (soft, hard): (i64, i64) = (number(soft)?, number(hard)?);
+    if hard != -1 && (soft > hard || soft == -1) {
+        return Err(format!(
+            "ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}"
+        ));
+    }
+    Ok(Ulimit { name: name.to_owned(), hard, soft })
 }

@@ -1,6 +1,6 @@
 //! The flags that `run` and `create` share.
 
-use super::checks;
+use super::{checks, devices};
 use crate::flag::{Flag, Kind};
 
 use Kind::{
@@ -73,19 +73,18 @@ pub(crate) static CREATE_FLAGS: &[Flag] = &[
         .default("false"),
     Flag::new("io-maxbandwidth", Bytes, "Limit of I/O bandwidth (Windows only)").default("0"),
     Flag::new("io-maxiops", Uint, "Limit of I/O operations (Windows only)").default("0"),
-    Flag::new("ip", Ip, "IPv4 address (e.g., 172.30.100.104)").checked(checks::address),
-    Flag::new("ip6", Ip, "IPv6 address (e.g., 2001:db8::33)").checked(checks::address),
+    Flag::new("ip", Ip, "IPv4 address (e.g., 172.30.100.104)"),
+    Flag::new("ip6", Ip, "IPv6 address (e.g., 2001:db8::33)"),
     Flag::new("ipc", Text, "IPC mode to use"),
     Flag::new("isolation", Text, "Container isolation technology"),
     Flag::new("kernel-memory", Bytes, "Kernel memory limit").default("0").hidden(),
     Flag::new("label", List, "Set a label").short('l').checked(checks::label),
     Flag::new("label-file", List, "Read labels from a file, one a line"),
     Flag::new("link", List, "Add a link to another container"),
-    Flag::new("link-local-ip", List, "Link-local addresses").checked(checks::address),
+    Flag::new("link-local-ip", List, "Link-local addresses"),
     Flag::new("log-driver", Text, "Logging driver"),
     Flag::new("log-opt", List, "Options of the logging driver"),
-    Flag::new("mac-address", Text, "MAC address (e.g., 92:d0:c6:0a:29:33)")
-        .checked(checks::mac_address),
+    Flag::new("mac-address", Text, "MAC address (e.g., 92:d0:c6:0a:29:33)"),
     Flag::new("memory", Bytes, "Memory limit").short('m').default("0"),
     Flag::new("memory-reservation", Bytes, "Memory soft limit").default("0"),
     Flag::new("memory-swap", Bytes, "Limit of memory and swap together: '-1' for no limit of swap")
@@ -126,7 +125,7 @@ pub(crate) static CREATE_FLAGS: &[Flag] = &[
     Flag::new("sysctl", Map, "Set a kernel parameter").default("map[]"),
     Flag::new("tmpfs", List, "Mount a tmpfs directory"),
     Flag::new("tty", Switch, "Allocate a pseudo-TTY").short('t').default("false"),
-    Flag::new("ulimit", Ulimit, "Resource limits").default("[]"),
+    Flag::new("ulimit", Ulimit, "Resource limits").default("[]").checked(devices::check_ulimit),
     Flag::new("use-api-socket", Switch, "Give the container the API socket").default("false"),
     Flag::new("user", Text, "Username or UID (format: <name|uid>[:<group|gid>])").short('u'),
     Flag::new("userns", Text, "User namespace to use"),

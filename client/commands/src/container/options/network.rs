@@ -1,5 +1,6 @@
 //! `--network` and what belongs to it.
 
+use super::checks;
 use crate::arguments::Arguments;
 use contracts_engine_api::network::{EndpointIpamConfig, EndpointSettings, NetworkingConfig};
 use std::collections::BTreeMap;
@@ -20,6 +21,9 @@ pub(super) fn parse(arguments: &Arguments) -> Result<Networking, String> {
         networks.push(network(text)?);
     }
     let mut mac_address = arguments.text("mac-address").to_owned();
+    if !mac_address.is_empty() {
+        checks::mac_address(&mac_address)?;
+    }
     let settings = from_single_flags(arguments);
     if networks.is_empty() {
         networks.push(("default".to_owned(), EndpointSettings::default()));
