@@ -16,6 +16,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
+use tokio::sync::oneshot::error::TryRecvError;
 
 /// How long an action may take. `delete` has a container to kill and unmount.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -90,8 +91,13 @@ pub(crate) async fn start(
     let mut command = command(around, program, scope, id, bundle);
     command.arg("start");
     let input = options.map(Message::encode_to_vec).unwrap_or_default();
-    let output = run(around, program, "start", command, &input).await?;
-    Ok(BootstrapParams::parse(&output)?)
+    let finished = |output: &[u8]| output.first() == Some(&b'{') && parse(output).is_ok();
+    let output = run(around, program, "start", command, &input, finished).await?;
+    parse(&output)
+}
+
+fn parse(output: &[u8]) -> Result<BootstrapParams, Error> {
+    Ok(BootstrapParams::parse(output)?)
 }
 
 /// Runs `delete`: ends what is left of a container whose shim is gone, and unmounts its root.
@@ -104,7 +110,7 @@ pub(crate) async fn delete(
 ) -> Result<DeleteResponse, Error> {
     let mut command = command(around, program, scope, id, bundle);
     command.arg("-bundle").arg(bundle).arg("delete");
-    let output = run(around, program, "delete", command, &[]).await?;
+    let output = run(around, program, "delete", command, &[], |_| false).await?;
     let decoded = DeleteResponse::decode(output.as_slice());
     Ok(decoded.map_err(contracts_shim_api::ttrpc::FrameError::from)?)
 }
@@ -136,19 +142,21 @@ fn command(
     command
 }
 
-/// Runs a program to its end. `Command` without `pre_exec` starts children with `posix_spawn`,
-/// so the supervisor's size does not matter.
+/// Runs a program to its end, or until its output is all that was wanted: the way from there to
+/// its death is nobody's business but the reaper's. `Command` without `pre_exec` starts children
+/// with `posix_spawn`, so the supervisor's size does not matter.
 async fn run(
     around: &Surroundings,
     program: &Path,
     action: &'static str,
     mut command: Command,
     input: &[u8],
+    is_enough: impl Fn(&[u8]) -> bool,
 ) -> Result<Vec<u8>, Error> {
     let failed = |source| Error::Spawn { program: program.to_owned(), source };
     command.stdout(Stdio::piped()).stderr(Stdio::inherit());
     command.stdin(if input.is_empty() { Stdio::null() } else { Stdio::piped() });
-    let (mut child, ended) = around.reaper.spawn(&mut command).map_err(failed)?;
+    let (mut child, mut ended) = around.reaper.spawn(&mut command).map_err(failed)?;
     let stdin = child.stdin.take();
     let stdout = child.stdout.take().expect("the standard output is piped");
     let work = async {
@@ -157,17 +165,20 @@ async fn run(
             // A shim that does not read its options may close them unread.
             let _ = stdin.write_all(input).await;
         }
-        let limit = u64::try_from(MAX_DOCUMENT).unwrap_or(u64::MAX);
-        let mut output = Vec::new();
-        pipe::Receiver::from_owned_fd(stdout.into())?.take(limit).read_to_end(&mut output).await?;
-        Ok(output)
+        read_until(pipe::Receiver::from_owned_fd(stdout.into())?, is_enough).await
     };
     let Ok(output) = tokio::time::timeout(PATIENCE, work).await else {
-        let pid = rustix::process::Pid::from_child(&child);
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        // Once it has been reaped, its pid may be anybody's.
+        if ended.try_recv().is_err_and(|error| error == TryRecvError::Empty) {
+            let pid = rustix::process::Pid::from_child(&child);
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
         return Err(Error::Timeout(action));
     };
-    let output = output.map_err(failed)?;
+    let (output, enough) = output.map_err(failed)?;
+    if enough {
+        return Ok(output);
+    }
     match ended.await {
         Ok(status) if status.success() => Ok(output),
         status => Err(Error::Action {
@@ -179,6 +190,23 @@ async fn run(
                 .to_owned(),
         }),
     }
+}
+
+/// Reads until the end, or until that is enough; tells which. Longer output is cut off.
+async fn read_until(
+    mut output: pipe::Receiver,
+    is_enough: impl Fn(&[u8]) -> bool,
+) -> std::io::Result<(Vec<u8>, bool)> {
+    let mut read = Vec::new();
+    while read.len() < MAX_DOCUMENT {
+        if output.read_buf(&mut read).await? == 0 {
+            return Ok((read, false));
+        }
+        if is_enough(&read) {
+            return Ok((read, true));
+        }
+    }
+    Ok((read, false))
 }
 
 #[cfg(test)]
