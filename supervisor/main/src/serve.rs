@@ -117,6 +117,8 @@ pub(crate) async fn serve(arguments: &Arguments, stores: Stores) -> anyhow::Resu
         records.clone(),
         vec![Arc::new(content.clone()), Arc::new(snapshots.clone())],
     );
+    // What a crash left unreferenced, and leases that ended meanwhile.
+    collector.schedule();
     let supervisor = Supervisor { store: records.clone(), tasks, events, collector };
     let introspection =
         IntrospectionService { plugins: plugins(&arguments.root.join("snapshots")), uuid };
