@@ -1,6 +1,7 @@
 //! Processes end: reaping, the last output, the exit record, and who is told.
 
 use crate::lifecycle::Then;
+use crate::memory::Look;
 use crate::process::{Exit, State};
 use crate::reactor::Source;
 use crate::server::Server;
@@ -21,6 +22,8 @@ const EXIT_RECORDED: &Step = step("shim.stop.exit-recorded");
 const DRAIN: Duration = Duration::from_millis(200);
 /// How long a full disk may keep an exit from being told. The log is written on after that.
 const DRAIN_LOG: Duration = Duration::from_secs(10);
+/// Pause before a shortage of memory is looked at again.
+const SECOND_LOOK: Duration = Duration::from_millis(50);
 /// Children of unknown workers that are remembered.
 const MAX_EARLY: usize = 256;
 
@@ -119,6 +122,10 @@ impl Server {
             exited_at: Some(exit.at),
         };
         self.reactor.cancel(Source::DrainDeadline(number));
+        // Engines learn why before they learn that.
+        if let Some(init) = self.containers.get(&event.container_id).map(|one| one.init) {
+            self.publish_kill(init);
+        }
         if event.id == event.container_id
             && let Some(container) = self.containers.get(&event.container_id)
         {
@@ -136,13 +143,25 @@ impl Server {
         self.publish(&event);
     }
 
+    /// The kernel tells of a shortage before it has counted the kill that follows, so a look that
+    /// finds none is followed by another.
     pub(crate) fn on_memory(&mut self, init: u32) {
-        let container = self.containers.iter_mut().find(|(_, container)| container.init == init);
-        let Some((id, container)) = container else { return };
-        let Some(memory) = &mut container.memory else { return };
-        if memory.has_killed() {
-            let event = TaskOom { container_id: id.clone() };
-            self.publish(&event);
+        if !self.publish_kill(init) {
+            self.reactor.within(SECOND_LOOK, Source::Memory(init));
         }
+    }
+
+    /// Tells of a kill for want of memory, if there was one since the last time; false when it is
+    /// worth looking again.
+    fn publish_kill(&mut self, init: u32) -> bool {
+        let container = self.containers.iter_mut().find(|(_, container)| container.init == init);
+        let Some((id, container)) = container else { return true };
+        let Some(memory) = &mut container.memory else { return true };
+        let event = TaskOom { container_id: id.clone() };
+        match memory.look() {
+            Look::Killed => self.publish(&event),
+            Look::Nothing { again } => return !again,
+        }
+        true
     }
 }

@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 /// Where the hierarchies are.
 const CGROUPS: &str = "/sys/fs/cgroup";
 
+/// How often to look for a kill after an event.
+const LOOKS: u32 = 4;
+
 /// A watch on a container's memory cgroup.
 #[derive(Debug)]
 pub(crate) struct MemoryWatch {
@@ -20,6 +23,20 @@ pub(crate) struct MemoryWatch {
     /// The file with a line `oom_kill COUNT`.
     counter: PathBuf,
     kills: u64,
+    /// How often to look again after an event.
+    looks_left: u32,
+}
+
+/// What a look at a memory cgroup finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// A process was killed.
+    Killed,
+    /// None was.
+    Nothing {
+        /// But one may be about to.
+        again: bool,
+    },
 }
 
 impl MemoryWatch {
@@ -39,15 +56,23 @@ impl MemoryWatch {
         };
         let events = reactor.watch(events, Source::Memory(init), EventFlags::IN);
         let kills = kills(&counter);
-        Some(Self { events, counter, kills })
+        Some(Self { events, counter, kills, looks_left: 0 })
     }
 
-    /// Something happened; whether a process was killed. (Removing the cgroup is an event too.)
-    pub(crate) fn has_killed(&mut self) -> bool {
+    /// Looks whether a process was killed since the last time. (Removing the cgroup is an event
+    /// too.)
+    pub(crate) fn look(&mut self) -> Look {
         let mut buffer = [0_u8; 4096];
-        let _ = rustix::io::read(&self.events, &mut buffer);
+        if rustix::io::read(&self.events, &mut buffer).is_ok() {
+            self.looks_left = LOOKS;
+        }
         let kills = kills(&self.counter);
-        std::mem::replace(&mut self.kills, kills) < kills
+        if std::mem::replace(&mut self.kills, kills) < kills {
+            self.looks_left = 0;
+            return Look::Killed;
+        }
+        self.looks_left = self.looks_left.saturating_sub(1);
+        Look::Nothing { again: self.looks_left > 0 }
     }
 }
 

@@ -133,16 +133,23 @@ fn a_dead_shims_container_is_removed_by_the_delete_action() {
 }
 
 #[test]
-fn another_runtimes_program_does_as_well_as_the_linked_one() {
-    let shim = Shim::start_with(Bundle::new("cat; exit 4"), "runc");
-    shim.create("gantry:///?once=1", "gantry:///", false).unwrap();
-    let mut client = shim.attach("", true, Framing::Raw);
-    shim.begin("").unwrap();
-    client.write("through runc");
-    client.stream.shutdown(std::net::Shutdown::Write).unwrap();
-    assert_eq!(client.finish(), (b"through runc".to_vec(), EndReason::Ended));
-    assert_eq!(shim.wait(""), 4);
-    shim.delete("").unwrap();
+fn other_runtimes_programs_do_as_well_as_the_linked_one() {
+    for runtime in ["runc", "crun"] {
+        let shim = Shim::start_with(Bundle::new("cat; exit 4"), runtime);
+        shim.create("gantry:///?once=1", "gantry:///", false).unwrap();
+        let mut client = shim.attach("", true, Framing::Raw);
+        shim.begin("").unwrap();
+        shim.exec("e", "tty; exit 5", "", "gantry:///", true).unwrap();
+        let terminal = shim.attach("e", false, Framing::Raw);
+        shim.begin("e").unwrap();
+        assert_eq!(terminal.finish(), (b"/dev/pts/0\r\n".to_vec(), EndReason::Ended), "{runtime}");
+        assert_eq!(shim.wait("e"), 5, "{runtime}");
+        client.write("through it");
+        client.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(client.finish(), (b"through it".to_vec(), EndReason::Ended), "{runtime}");
+        assert_eq!(shim.wait(""), 4, "{runtime}");
+        shim.delete("").unwrap();
+    }
 }
 
 #[test]
@@ -297,7 +304,24 @@ fn a_kill_for_want_of_memory_is_an_event() {
     shim.create("", "", false).unwrap();
     shim.begin("").unwrap();
     assert_eq!(shim.wait(""), 137);
+    shim.wait_for_topic("/tasks/exit");
+    let topics = ["/tasks/create", "/tasks/start", "/tasks/oom", "/tasks/exit"];
+    assert_eq!(shim.topics(), topics);
+}
+
+#[test]
+fn a_kill_beside_init_is_told_while_init_runs() {
+    let shim = Shim::start(Bundle::with(
+        "dd if=/dev/zero of=/dev/null bs=64M count=1; sleep 1000",
+        |config| {
+            config["linux"]["resources"] =
+                serde_json::json!({"memory": {"limit": 8 << 20, "swap": 8 << 20}});
+        },
+    ));
+    shim.create("", "", false).unwrap();
+    shim.begin("").unwrap();
     shim.wait_for_topic("/tasks/oom");
+    assert_eq!(shim.state("").unwrap().status(), TaskStatus::Running);
 }
 
 #[test]
