@@ -2,6 +2,8 @@
 
 use base_errors::Chain;
 use client_http::Error;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 /// The end of a command that did not simply succeed.
 #[derive(Debug, thiserror::Error)]
@@ -71,12 +73,24 @@ impl Failure {
 pub fn told(error: &Error) -> String {
     let mut text = Chain(error).to_string();
     if let Error::Permission { socket, .. } = error {
+        let group = group_of(socket).unwrap_or_else(|| "GROUP".to_owned());
         let socket = socket.display();
         text.push_str(&format!(
-            "\n\nThe socket {socket} is open to root and to the members of its group (see 'ls -l {socket}').\n\
-             Run the command with sudo, or join the group with 'sudo usermod -aG GROUP $USER' and log in again.\n\
+            "\n\nThe socket {socket} is open to root and to the members of its group, {group}.\n\
+             Run the command with sudo, or join the group with 'sudo usermod -aG {group} $USER' and log in again.\n\
              Whoever may use the socket can become root on this machine."
         ));
     }
     text
+}
+
+/// The name of the group that a file belongs to. Whoever may not open a socket can still see it.
+fn group_of(path: &Path) -> Option<String> {
+    let wanted = std::fs::metadata(path).ok()?.gid().to_string();
+    let groups = std::fs::read_to_string("/etc/group").ok()?;
+    groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == wanted).then(|| name.to_owned())
+    })
 }

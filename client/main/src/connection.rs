@@ -2,6 +2,7 @@
 
 use crate::context::{self, unresolved};
 use crate::launch::{self, Auto};
+use base_telemetry::logger::{self, Format, Level};
 use base_telemetry::{TRACEPARENT, TRACEPARENT_VARIABLE, TraceContext};
 use client_commands::arguments::Arguments;
 use client_commands::config_file::ConfigFile;
@@ -73,16 +74,29 @@ pub(crate) fn resolve(around: &Surroundings<'_>) -> Result<Connection, String> {
         .map(|text| text.trim_start_matches('v').parse::<ApiVersion>())
         .transpose()
         .map_err(|_| "Failed to initialize: DOCKER_API_VERSION is no API version".to_owned())?;
-    let client = Client::new(endpoint, fixed, headers(around), launcher);
+    let trace = trace(around);
+    if around.global.on("debug") {
+        let fields = [
+            ("program", "client"),
+            ("trace_id", &trace.trace_id()),
+            ("host", &endpoint.host),
+            ("context", context),
+        ];
+        let stderr = &mut std::io::stderr();
+        logger::write(stderr, Format::Text, Level::Debug, "daemon chosen", &fields);
+    }
+    let client = Client::new(endpoint, fixed, headers(around, trace), launcher);
     Ok(Connection { client, context: context.to_owned() })
 }
 
+/// The trace that this call is part of: the environment's, else a new one.
+fn trace(around: &Surroundings<'_>) -> TraceContext {
+    let given = around.variable(TRACEPARENT_VARIABLE);
+    given.and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
 /// Headers of every request: who we are, whose work this is part of, and what the user wants.
-fn headers(around: &Surroundings<'_>) -> Vec<(String, String)> {
-    let trace = around
-        .variable(TRACEPARENT_VARIABLE)
-        .and_then(|text| text.parse::<TraceContext>().ok())
-        .unwrap_or_default();
+fn headers(around: &Surroundings<'_>, trace: TraceContext) -> Vec<(String, String)> {
     let agent = format!("Gantry-Client/{} ({})", env!("CARGO_PKG_VERSION"), std::env::consts::OS);
     let mut headers =
         vec![("User-Agent".to_owned(), agent), (TRACEPARENT.to_owned(), trace.to_string())];

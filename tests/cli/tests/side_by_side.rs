@@ -239,6 +239,8 @@ fn a_terminal_is_resized_detached_from_and_put_back() {
     terminal.line("");
     terminal.expect("/ #");
     terminal.line("exit 6");
+    // Not before: what is typed ahead is still the container's.
+    terminal.expect("host>");
     terminal.line("echo code $?");
     terminal.expect("code 6");
 }
