@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod forward;
 mod program;
 mod records;
 mod tasks;
