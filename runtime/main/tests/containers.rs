@@ -259,6 +259,19 @@ fn volumes_are_bound_with_their_options_and_missing_places_are_made() {
 }
 
 #[test]
+fn a_tmpfs_has_the_permissions_of_what_it_hides() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut bundle = Bundle::script("ls -ld /tmp; grep ' /tmp ' /proc/self/mountinfo");
+    let mode = std::fs::Permissions::from_mode(0o750);
+    std::fs::set_permissions(bundle.rootfs().join("tmp"), mode).unwrap();
+    bundle.config["mounts"].as_array_mut().unwrap().push(
+        json!({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["noexec"]}),
+    );
+    let out = bundle.run();
+    assert!(out.starts_with("drwxr-x---") && !out.contains("mode="), "{out}");
+}
+
+#[test]
 fn a_joined_network_namespace_is_the_given_one() {
     let mut bundle = Bundle::program(&["readlink", "/proc/self/ns/net"]);
     let holder =

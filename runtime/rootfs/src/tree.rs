@@ -12,7 +12,9 @@ use crate::plan::{Plan, PlannedMount};
 use crate::{Error, path, refused};
 use kernel_paths::Root;
 use kernel_sys::mount::{Change, mount_setattr};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstatfs, openat2, statat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fchmod, fstatfs, openat, openat2, statat,
+};
 use rustix::mount::{UnmountFlags, unmount};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -116,14 +118,14 @@ impl Tree<'_> {
             let target = self.root.open(&mount.destination, OFlags::PATH).map_err(path(step))?;
             return apply_attributes(&target, &mount.options).map_err(refused(step));
         }
-        let tree = match self.inherited_mode(mount) {
-            Some(mode) => {
-                let mut inheriting = mount.clone();
-                inheriting.options.data.push(format!("mode={mode:o}"));
-                detached(&inheriting)?
-            }
-            None => detached(mount)?,
-        };
+        let tree = detached(mount)?;
+        if let Some(mode) = self.inherited_mode(mount) {
+            // Not by a mount option, which would show in the list of mounts.
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            openat(&tree, ".", flags, Mode::empty())
+                .and_then(|folder| fchmod(&folder, Mode::from_raw_mode(mode)))
+                .map_err(refused(step))?;
+        }
         let target = self.target(mount, &tree)?;
         if mount.options.copy_up && mount.fstype == "tmpfs" {
             let hidden = self
