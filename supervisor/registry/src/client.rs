@@ -200,11 +200,10 @@ impl Ask<'_> {
             if offset > 0 {
                 request = request.header(RANGE, format!("bytes={offset}-"));
             }
-            let response = request.send().await.map_err(|source| RegistryError::Unreachable {
-                method: method_name(method),
-                url: url.clone(),
-                source: source.without_url(),
-            })?;
+            let response = request
+                .send()
+                .await
+                .map_err(|error| RegistryError::unreachable(method_name(method), &url, error))?;
             if response.status() == StatusCode::UNAUTHORIZED && again {
                 authorization = Some(self.authorizer.authorize(self.host, &response).await?);
                 continue;
@@ -276,9 +275,8 @@ pub(crate) async fn read_body(
                 return Err(RegistryError::TooLong(limit));
             }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Err(source) => {
-                let url = response.url().to_string();
-                return Err(RegistryError::Unreachable { method: "Get", url, source });
+            Err(error) => {
+                return Err(RegistryError::unreachable("Get", response.url().as_str(), error));
             }
         }
     }

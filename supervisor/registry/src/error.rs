@@ -30,14 +30,14 @@ pub enum RegistryError {
     #[error("toomanyrequests: {0}")]
     TooManyRequests(String),
     /// It cannot be reached.
-    #[error("failed to do request: {method} {url:?}")]
+    #[error("failed to do request: {method} {url:?}: {why}")]
     Unreachable {
         /// The request's method.
         method: &'static str,
         /// The request's address.
         url: String,
-        /// Why.
-        source: reqwest::Error,
+        /// Why, in Go's words where people know those.
+        why: String,
     },
     /// It answered with another status.
     #[error("unexpected status from {method} request to {url}: {status}{message}")]
@@ -68,6 +68,36 @@ pub enum RegistryError {
     /// The client's credentials did not come.
     #[error("credentials: {0}")]
     Credentials(&'static str),
+}
+
+impl RegistryError {
+    /// A request that failed on its way.
+    pub(crate) fn unreachable(method: &'static str, url: &str, error: reqwest::Error) -> Self {
+        let why = dial_words(url, &error.without_url());
+        Self::Unreachable { method, url: url.to_owned(), why }
+    }
+}
+
+/// What Go says of the usual failures; people and scripts look for these words.
+fn dial_words(url: &str, error: &reqwest::Error) -> String {
+    let authority = url.split('/').nth(2).unwrap_or_default();
+    let mut deepest: &dyn std::error::Error = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    let words = deepest.to_string();
+    let refused = words.contains("Connection refused");
+    if error.is_connect() && refused {
+        return format!("dial tcp {authority}: connect: connection refused");
+    }
+    if error.is_connect() && words.contains("Name or service not known") {
+        let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+        return format!("dial tcp: lookup {host}: no such host");
+    }
+    if error.is_timeout() {
+        return format!("dial tcp {authority}: i/o timeout");
+    }
+    base_errors::Chain(error).to_string()
 }
 
 impl Classify for RegistryError {

@@ -200,10 +200,9 @@ impl Authorizer {
             token: Option<String>,
             access_token: Option<String>,
         }
-        let response = request.send().await.map_err(|source| RegistryError::Unreachable {
-            method: "Get",
-            url: source.url().map(|url| url.as_str().to_owned()).unwrap_or_default(),
-            source: source.without_url(),
+        let response = request.send().await.map_err(|error| {
+            let url = error.url().map(|url| url.as_str().to_owned()).unwrap_or_default();
+            RegistryError::unreachable("Get", &url, error)
         })?;
         let status = response.status();
         if !status.is_success() {

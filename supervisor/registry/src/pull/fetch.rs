@@ -174,10 +174,9 @@ impl<P: Fn(u64)> Download<'_, P> {
             match ended {
                 None => {}
                 Some(Ok(())) => break,
-                Some(Err(source)) => {
-                    let url = response.url().to_string();
-                    let error = RegistryError::Unreachable { method: "Get", url, source };
-                    return Err(failed(error));
+                Some(Err(error)) => {
+                    let url = response.url().as_str();
+                    return Err(failed(RegistryError::unreachable("Get", url, error)));
                 }
             }
         }
