@@ -115,7 +115,7 @@ fn options_reach_the_process() {
             "-t",
             "tmpfs",
             "x",
-            "/mnt",
+            "/tmp",
         ]);
     }
 }

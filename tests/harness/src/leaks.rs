@@ -17,6 +17,9 @@ pub struct Scope {
     pub programs: Vec<u32>,
 }
 
+/// The host's own network namespace, made with the first container that joins it, and kept.
+const HOSTS_NAMESPACE: &str = "netns/default";
+
 /// How many there are of each thing; a thing is `kind: name`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Census(BTreeMap<String, usize>);
@@ -66,6 +69,9 @@ impl Census {
         let roots = [&scope.data_root, &scope.exec_root].map(|root| root.display().to_string());
         for line in read("/proc/self/mountinfo").lines() {
             let Some(target) = line.split(' ').nth(4) else { continue };
+            if target.ends_with(HOSTS_NAMESPACE) {
+                continue;
+            }
             if roots.iter().any(|root| target.starts_with(root.as_str())) {
                 self.add("mount", &anonymous(target));
             }
@@ -194,7 +200,7 @@ impl Census {
             let parent = relative.rsplit_once('/').map_or("", |(parent, _)| parent);
             let of_namespace = relative == "supervisor/runtime"
                 || matches!(parent, "supervisor/runtime" | "supervisor/tasks");
-            if !of_namespace {
+            if !of_namespace && relative != HOSTS_NAMESPACE {
                 self.add("file", &anonymous(&relative));
             }
             let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
