@@ -34,6 +34,9 @@ pub(crate) enum Failure {
     /// There is no swarm here.
     #[error("{0}")]
     NoSwarm(&'static str),
+    /// No plugin can be installed here, so none has this name.
+    #[error("plugin \"{0}\" not found")]
+    NoPlugin(String),
     /// A hijack without the header that it needs.
     #[error("no upgrade proto in request")]
     NoUpgrade,
@@ -79,7 +82,7 @@ impl Classify for Failure {
             Self::Invalid(_) => Kind::InvalidArgument,
             Self::Absent(_) => Kind::Unimplemented,
             Self::NoSwarm(_) => Kind::Unavailable,
-            Self::NoPage => Kind::NotFound,
+            Self::NoPage | Self::NoPlugin(_) => Kind::NotFound,
             Self::NoUpgrade | Self::Panic | Self::Encode(_) => Kind::Internal,
         }
     }

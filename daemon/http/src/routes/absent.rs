@@ -21,6 +21,11 @@ pub(super) fn routes() -> Vec<Route<Context>> {
         intake: crate::site::Intake::Unread,
         handle: |context, request| Box::pin(no_swarm(context, request)),
     }));
+    routes.extend(PLUGIN.map(|key| Route {
+        key,
+        intake: crate::site::Intake::Unread,
+        handle: |context, request| Box::pin(no_plugin(context, request)),
+    }));
     routes.extend(ABSENT.map(|key| Route {
         key,
         intake: crate::site::Intake::Unread,
@@ -63,8 +68,19 @@ const SWARM: [&str; 30] = [
     "POST /swarm/join",
 ];
 
+/// What is asked of one plugin, by name.
+const PLUGIN: [&str; 7] = [
+    "GET /plugins/{}/json",
+    "DELETE /plugins/{}",
+    "POST /plugins/{}/enable",
+    "POST /plugins/{}/disable",
+    "POST /plugins/{}/upgrade",
+    "POST /plugins/{}/push",
+    "POST /plugins/{}/set",
+];
+
 /// What is not there yet.
-const ABSENT: [&str; 42] = [
+const ABSENT: [&str; 35] = [
     "GET /containers/{}/top",
     "GET /containers/{}/changes",
     "GET /containers/{}/export",
@@ -96,15 +112,8 @@ const ABSENT: [&str; 42] = [
     "POST /networks/{}/disconnect",
     "DELETE /networks/{}",
     "GET /plugins/privileges",
-    "GET /plugins/{}/json",
-    "DELETE /plugins/{}",
     "POST /plugins/pull",
     "POST /plugins/create",
-    "POST /plugins/{}/enable",
-    "POST /plugins/{}/disable",
-    "POST /plugins/{}/upgrade",
-    "POST /plugins/{}/push",
-    "POST /plugins/{}/set",
     "OPTIONS /",
     "OPTIONS /{}",
 ];
@@ -136,6 +145,10 @@ async fn no_swarm_to_leave(_: Arc<Context>, _: Request) -> Outcome {
 /// There is no way to install one.
 async fn no_plugins(_: Arc<Context>, request: Request) -> Outcome {
     Reply::json(&request, &[(); 0])
+}
+
+async fn no_plugin(_: Arc<Context>, request: Request) -> Outcome {
+    Err(Failure::NoPlugin(request.name))
 }
 
 /// BuildKit's two doors; the checks on the way in are dockerd's.
