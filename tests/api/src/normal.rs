@@ -21,6 +21,7 @@ static TEXTS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
         (r"\b[0-9a-f]{12}\b", "<short id>"),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "<time>"),
         (r"\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b", "<mac>"),
+        (r"127\.0\.0\.1:\d+", "<registry>"),
         (r"\b(172|192|10)\.\d+\.\d+\.\d+(/\d+)?", "<address>"),
         (r"/tmp/gantry-[A-Za-z0-9./_-]*?/(data|exec)\b", "<$1>"),
         (r"Up (Less than a second|\d+ seconds?|About a minute)", "Up <while>"),
@@ -110,20 +111,25 @@ fn normal(value: Value, depth: Depth) -> Value {
             Value::Array(values)
         }
         Value::String(text) if depth == Depth::Values => Value::String(placeholders(&text)),
+        // What counts something may be zero by chance.
+        Value::Number(number) if depth == Depth::Shape && number.as_i64() == Some(0) => {
+            json!("<number>")
+        }
         other if depth == Depth::Shape => shape(other),
         other => other,
     }
 }
 
 /// By what to sort a list that the original sends in the random order of a Go map: mounts by
-/// their place, networks by their name. Other lists have an order that means something.
+/// their place, networks by their name, ports. Other lists have an order that means something.
 fn order(value: &Value) -> Option<String> {
     let mount = value.get("Destination").filter(|_| value.get("Propagation").is_some());
     let network = value.get("Name").filter(|_| value.get("IPAM").is_some());
-    mount.or(network).and_then(Value::as_str).map(str::to_owned)
+    let name = mount.or(network).and_then(Value::as_str).map(str::to_owned);
+    name.or_else(|| value.get("PrivatePort").map(ToString::to_string))
 }
 
-/// A value's type. A number below one keeps its value: −1 and 0 mean something.
+/// A value's type. A number below one keeps its value: −1 and 0 mean something in a size.
 fn shape(value: Value) -> Value {
     match value {
         Value::Number(number) if number.as_i64().is_some_and(|number| number > 0) => {
@@ -152,9 +158,9 @@ mod tests {
     }
 
     #[test]
-    fn a_shape_keeps_types_and_zeros() {
-        let text = r#"{"A":"x","B":"","C":5,"D":0,"E":[1,2],"F":null}"#;
-        let expected = json!({"A": "<text>", "B": "", "C": "<number>", "D": 0,
+    fn a_shape_keeps_types_and_what_is_below_zero() {
+        let text = r#"{"A":"x","B":"","C":5,"D":-1,"E":[1,2],"F":null}"#;
+        let expected = json!({"A": "<text>", "B": "", "C": "<number>", "D": -1,
             "E": ["<number>"], "F": null});
         assert_eq!(body(text.as_bytes(), Depth::Shape), expected);
     }

@@ -36,12 +36,18 @@ pub struct Recorded {
 const TRANSPORT: [&str; 4] = ["Connection", "Content-Length", "Date", "Transfer-Encoding"];
 
 impl Recording {
-    /// Sends every step to a daemon.
+    /// Sends every step to a daemon, which reaches a registry at this address.
     ///
     /// # Errors
     /// The daemon does not answer, or a value that later steps need is not in an answer.
-    pub fn take(daemon: &str, socket: &Path, version: &str, steps: &[Step]) -> Result<Self> {
-        let mut kept = BTreeMap::from([("since", now())]);
+    pub fn take(
+        daemon: &str,
+        socket: &Path,
+        registry: &str,
+        version: &str,
+        steps: &[Step],
+    ) -> Result<Self> {
+        let mut kept = BTreeMap::from([("since", now()), ("registry", registry.to_owned())]);
         let mut answers = Vec::new();
         for step in steps {
             kept.insert("now", now());

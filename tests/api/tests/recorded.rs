@@ -13,7 +13,9 @@ fn answers_differ_from_the_originals_only_where_it_is_known() {
     for version in VERSIONS {
         let daemon = Daemon::start(&["--registry-mirror", &mirror]);
         let _ = daemon.gantry_ok(&["pull", "web"]);
-        let ours = Recording::take("gantryd", &daemon.socket(), version, &steps()).unwrap();
+        let ours =
+            Recording::take("gantryd", &daemon.socket(), &registry.address(), version, &steps())
+                .unwrap();
         let reference = Recording::load(version).unwrap();
         differences.extend(difference::between(version, &reference, &ours));
     }

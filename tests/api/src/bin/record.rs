@@ -78,7 +78,7 @@ fn record(version: &str, programs: &Path) -> Result<()> {
     if !String::from_utf8_lossy(&pulled.body).contains("Downloaded newer image") {
         bail!("pull {IMAGE}: {}", String::from_utf8_lossy(&pulled.body));
     }
-    let recording = Recording::take(&name, socket, version, &steps())?;
+    let recording = Recording::take(&name, socket, ADDRESS, version, &steps())?;
     recording.store(version)?;
     println!("{version}: {} answers of {name}", recording.answers.len());
     Ok(())

@@ -77,7 +77,10 @@ pub(super) fn steps() -> Vec<Step> {
         Step::get("the history of an image that is not there", "/images/missing/history"),
         Step::delete("remove an image that is not there", "/images/missing"),
         Step::post("tag an image that is not there", "/images/missing/tag?repo=x"),
-        Step::post("pull an image that is not there", "/images/create?fromImage=nothing&tag=now"),
+        Step::post(
+            "pull an image that is not there",
+            "/images/create?fromImage={registry}/nothing&tag=now",
+        ),
         Step::post("pull a bad name", "/images/create?fromImage=UPPER"),
     ]
 }
