@@ -14,6 +14,7 @@ pub(crate) use pull::write_hosts;
 
 use crate::error::{Error, Result};
 use crate::reference::Reference;
+use crate::spec::user::Accounts;
 use crate::supervisor::{Supervisor, failed, optional};
 use base_ids::Digest;
 use base_oci::image::{ImageConfig, Index, Manifest, media_type};
@@ -28,6 +29,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 const MAX_DOCUMENT: usize = 8 << 20;
 /// How many resolved images are kept.
 const KEPT: usize = 8;
+/// Account files longer than this are read again each time.
+const MAX_KEPT_ACCOUNTS: usize = 32 * 1024;
 /// The name that an image gets when its last one goes while containers use it.
 const DANGLING: &str = "moby-dangling@";
 
@@ -35,6 +38,8 @@ const DANGLING: &str = "moby-dangling@";
 pub(crate) struct Images {
     supervisor: Supervisor,
     resolved: Mutex<VecDeque<Arc<Resolved>>>,
+    /// Account files of the last few images, by their layers.
+    accounts: Mutex<VecDeque<(String, Arc<Accounts>)>>,
 }
 
 /// A name and what it points to.
@@ -60,7 +65,23 @@ pub(crate) struct Resolved {
 
 impl Images {
     pub(crate) fn new(supervisor: Supervisor) -> Self {
-        Self { supervisor, resolved: Mutex::default() }
+        Self { supervisor, resolved: Mutex::default(), accounts: Mutex::default() }
+    }
+
+    /// The account files of an image, when they were read a short while ago.
+    pub(crate) fn known_accounts(&self, chain: &str) -> Option<Arc<Accounts>> {
+        let kept = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().find(|(of, _)| of == chain).map(|(_, accounts)| accounts.clone())
+    }
+
+    /// Keeps an image's account files, unless they are unusually long.
+    pub(crate) fn remember_accounts(&self, chain: &str, accounts: &Arc<Accounts>) {
+        if accounts.passwd.len() + accounts.group.len() > MAX_KEPT_ACCOUNTS {
+            return;
+        }
+        let mut kept = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push_front((chain.to_owned(), accounts.clone()));
+        kept.truncate(KEPT);
     }
 
     /// Finds an image by name, id or unique beginning of an id.

@@ -178,7 +178,7 @@ fn is_ancestor(container: &Container, image: &str) -> bool {
 fn summary(container: &Container, state: &StateRecord) -> Summary {
     let record = &container.record;
     let sandbox = state.sandbox.as_ref();
-    let created = record.created.parse::<Timestamp>().map_or(0, |time| time.as_second());
+    let created = record.created.parse::<Timestamp>().map_or(0, Timestamp::as_second);
     Summary {
         id: container.id().to_string(),
         names: vec![format!("/{}", record.name)],

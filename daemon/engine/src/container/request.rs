@@ -196,7 +196,7 @@ pub(super) fn parse_size(text: &str) -> Option<u64> {
         clippy::cast_sign_loss,
         reason = "checked to be positive; sizes beyond 2^53 mean nothing here"
     )]
-    (bytes >= 1.0 && bytes < 9e15).then_some(bytes as u64)
+    (1.0..9e15).contains(&bytes).then_some(bytes as u64)
 }
 
 // Mounts.

@@ -100,8 +100,13 @@ async fn run_task(
     for endpoint in sandbox.map(|sandbox| &sandbox.endpoints[..]).unwrap_or_default() {
         tell_network(shared, container, endpoint, "connect");
     }
-    let identity = identify(container, &mounts).await?;
-    write_name_files(shared, container, sandbox).await?;
+    // Who it runs as and the files with its names have nothing to do with each other.
+    let (identity, written) = tokio::join!(
+        identify(shared, container, &mounts),
+        write_name_files(shared, container, sandbox)
+    );
+    let identity = identity?;
+    written?;
     tell_volumes(shared, container, "mount");
     let spec = spec::generate(&Input {
         record: &container.record,
@@ -430,10 +435,27 @@ pub(crate) fn root_view(
 }
 
 /// Looks the user up in the container's own account files.
-async fn identify(container: &Container, mounts: &[types::Mount]) -> Result<Identity> {
-    let groups = container.record.host_config.group_add.clone().unwrap_or_default();
-    let user = container.record.config.user.clone();
-    accounts(mounts).await?.identify(&user, &groups)
+async fn identify(
+    shared: &Shared,
+    container: &Container,
+    mounts: &[types::Mount],
+) -> Result<Identity> {
+    let groups = container.record.host_config.group_add.as_deref().unwrap_or_default();
+    let (user, chain) = (&container.record.config.user, &container.record.image.chain);
+    // Before its first start a container has written nothing: its files are the image's.
+    let fresh = container.view().state.started_at.is_none() && !chain.is_empty();
+    let known = if fresh { shared.images.known_accounts(chain) } else { None };
+    let accounts = match known {
+        Some(accounts) => accounts,
+        None => {
+            let accounts = Arc::new(accounts(mounts).await?);
+            if fresh {
+                shared.images.remember_accounts(chain, &accounts);
+            }
+            accounts
+        }
+    };
+    accounts.identify(user, groups)
 }
 
 /// Reads the account files of a root file system.
