@@ -85,24 +85,29 @@ impl ParentEnd {
 
     /// Waits for the child's next word.
     pub(crate) fn receive(&self) -> Result<Report, Error> {
-        let mut buffer = [0_u8; MAX_MESSAGE + 2];
-        let received = match message::receive(&self.0, &mut buffer) {
-            // It ended before it read all that it was told (unix(7)); its last word comes after.
-            Err(rustix::io::Errno::CONNRESET) => message::receive(&self.0, &mut buffer),
-            result => result,
-        };
-        let (length, descriptors) =
-            received.map_err(refused("hear from the container's first process"))?;
-        Ok(match buffer[..length] {
-            [HOOKS, ..] => Report::Hooks,
-            [READY, ..] => Report::Ready(descriptors.into_iter().next()),
-            [FAILED, kind, ref text @ ..] => Report::Failed {
-                message: String::from_utf8_lossy(text).into_owned(),
-                kind: Kind::from_grpc_code(i32::from(kind)),
-            },
-            _ => Report::Died,
-        })
+        hear(&self.0)
     }
+}
+
+/// Waits for the next word on a socket.
+fn hear(socket: &OwnedFd) -> Result<Report, Error> {
+    let mut buffer = [0_u8; MAX_MESSAGE + 2];
+    let received = match message::receive(socket, &mut buffer) {
+        // It ended before it read all that it was told (unix(7)); its last word comes after.
+        Err(rustix::io::Errno::CONNRESET) => message::receive(socket, &mut buffer),
+        result => result,
+    };
+    let (length, descriptors) =
+        received.map_err(refused("hear from the container's first process"))?;
+    Ok(match buffer[..length] {
+        [HOOKS, ..] => Report::Hooks,
+        [READY, ..] => Report::Ready(descriptors.into_iter().next()),
+        [FAILED, kind, ref text @ ..] => Report::Failed {
+            message: String::from_utf8_lossy(text).into_owned(),
+            kind: Kind::from_grpc_code(i32::from(kind)),
+        },
+        _ => Report::Died,
+    })
 }
 
 /// The child's end.
@@ -162,13 +167,7 @@ pub(crate) fn send_failure(socket: BorrowedFd<'_>, error: &Error) {
 
 /// Waits on a connection to a process that is being started: nothing once its program runs.
 pub(crate) fn receive_start_result(socket: &OwnedFd) -> Result<(), Error> {
-    match (ParentEnd(socket.try_clone().map_err(|source| Error::State {
-        step: "duplicate descriptor of",
-        path: "start.sock".into(),
-        source,
-    })?))
-    .receive()?
-    {
+    match hear(socket)? {
         Report::Failed { message, kind } => Err(Error::Init { message, kind }),
         Report::Hooks | Report::Ready(_) | Report::Died => Ok(()),
     }
