@@ -101,6 +101,11 @@ async fn take_in(shared: &Arc<Shared>, config: ConfigRecord, mut state: StateRec
         }
         Phase::Starting => {
             container::forget(shared, id.as_str()).await;
+            let owner = id.clone();
+            let freed = shared.network("remove sandbox", move |n| n.remove_sandbox(&owner)).await;
+            if let Ok(Err(error)) = freed {
+                tracing::error!(container = %id, error = %Chain(&error), "sandbox not removed");
+            }
             state.phase = if state.started_at.is_some() { Phase::Exited } else { Phase::Created };
             state.exit_code = FAILED_START;
             "the daemon ended while it started this container".clone_into(&mut state.error);

@@ -58,10 +58,8 @@ impl Reference {
                 "invalid reference format: repository name ({path}) must be lowercase"
             )));
         }
-        let port = domain.rsplit_once(':').map(|(_, port)| port);
-        let bad_port = port.is_some_and(|p| p.is_empty() || !p.bytes().all(|b| b.is_ascii_digit()));
-        if bad_port || domain.len() + path.len() > MAX_NAME || !path.split('/').all(valid_component)
-        {
+        let components = path.split('/').all(valid_component);
+        if !valid_domain(&domain) || domain.len() + path.len() > MAX_NAME || !components {
             return Err(invalid());
         }
         Ok(Self { domain, path, tag, digest })
@@ -142,6 +140,27 @@ fn split_domain(name: &str) -> (String, String) {
     (domain.to_owned(), path.to_owned())
 }
 
+/// A host name or address, with or without a port.
+fn valid_domain(domain: &str) -> bool {
+    let (host, port) = match domain.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (domain, None),
+    };
+    let label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let host_is_valid = match bracketed {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => host.split('.').all(label),
+    };
+    host_is_valid
+        && port.is_none_or(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))
+}
+
 /// Letters and digits, joined by one `.`, one or two `_`, or any number of `-`.
 fn valid_component(part: &str) -> bool {
     let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
@@ -195,7 +214,9 @@ mod tests {
             Reference::parse("Debian").unwrap_err().to_string(),
             "invalid reference format: repository name (library/Debian) must be lowercase"
         );
-        for bad in ["", ":", "a:", "a b", "-a", "a-", "a..b", "a/", "a:/b", "a___b", "../x"] {
+        for bad in
+            ["", ":", "a:", "a b", "-a", "a-", "a..b", "a/", "a:/b", "a___b", "../x", "a.-b/x"]
+        {
             assert!(Reference::parse(bad).is_err(), "{bad}");
         }
         for good in ["a--b", "a__b", "a.b", "a_b", "0"] {
