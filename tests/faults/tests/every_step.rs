@@ -24,6 +24,7 @@ fn every_program_may_die_at_every_step() {
         }
         if step.operation == Operation::Rm {
             let _ = stage.daemon.gantry_ok(&["kill", "victim"]);
+            let _ = stage.daemon.gantry_ok(&["wait", "victim"]);
         }
         stage.arm(step);
         match step.operation {
@@ -32,10 +33,11 @@ fn every_program_may_die_at_every_step() {
             Operation::Stop => stage.attempt(&["stop", "-t", "0", "victim"]),
             Operation::Rm => stage.attempt(&["rm", "victim"]),
         }
-        if !stage.reached(step) {
+        if stage.reached(step) {
+            stage.recover(step);
+        } else {
             unreached.push(step.name);
         }
-        stage.recover(step);
         assert_eq!(
             pid(&stage, "bystander"),
             bystander_pid,
