@@ -107,9 +107,19 @@ pub(crate) struct StateRecord {
     pub(crate) restart_count: i64,
     #[serde(default)]
     pub(crate) sandbox: Option<Sandbox>,
+    /// Its task has ended like this, and is about to be forgotten by the supervisor.
+    #[serde(default)]
+    pub(crate) ending: Option<Ending>,
     /// The networks that it was last in, by name.
     #[serde(default)]
     pub(crate) network_ids: BTreeMap<String, String>,
+}
+
+/// An exit that was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ending {
+    pub(crate) code: i64,
+    pub(crate) at: Timestamp3339,
 }
 
 /// The states that survive a restart of the daemon.
@@ -165,6 +175,7 @@ impl StateRecord {
             manually_stopped: false,
             restart_count: 0,
             sandbox: None,
+            ending: None,
             network_ids: BTreeMap::new(),
         }
     }

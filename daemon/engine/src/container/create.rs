@@ -280,12 +280,16 @@ impl Shared {
         blocking("write record", move || store.create(&record, &state)).await?
     }
 
-    async fn prepare(&self, key: &str, parent: &str) -> Result<Vec<types::Mount>> {
+    async fn prepare(&self, key: &str, parent: &str, passing: bool) -> Result<Vec<types::Mount>> {
+        let mut labels = HashMap::from([(GC_ROOT.to_owned(), Timestamp::now().to_string())]);
+        if passing {
+            labels.insert(EPHEMERAL.to_owned(), "true".to_owned());
+        }
         let request = PrepareSnapshotRequest {
             snapshotter: SNAPSHOTTER.to_owned(),
             key: key.to_owned(),
             parent: parent.to_owned(),
-            labels: [(GC_ROOT.to_owned(), Timestamp::now().to_string())].into(),
+            labels,
         };
         let answer = self.supervisor.snapshots().prepare(self.supervisor.call(request)).await;
         match answer {

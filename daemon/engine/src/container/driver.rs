@@ -2,7 +2,7 @@
 
 use super::{Container, exit, remove, start, stop};
 use crate::error::{Error, Result};
-use crate::record::{Phase, StateRecord, Timestamp3339};
+use crate::record::{Ending, Phase, StateRecord, Timestamp3339};
 use crate::requests::RemoveOptions;
 use crate::shared::Shared;
 use crate::supervisor::{current_trace, traced};
@@ -393,6 +393,10 @@ impl Driver {
         }
         faults::reach(const { faults::step("daemon.stop.exit-seen") });
         self.life = Life::Ending;
+        // On disk before the supervisor is told to forget the task, and the exit code with it.
+        self.change(|state| {
+            state.ending = Some(Ending { code: exit.code, at: Timestamp3339(exit.at) });
+        });
         let (shared, container) = (self.shared.clone(), self.container.clone());
         self.teardown = Some(exit::tear_down(&shared, &container));
         tokio::spawn(async move {
@@ -424,6 +428,7 @@ impl Driver {
             state.exit_code = exit.code;
             state.finished_at = Some(Timestamp3339(exit.at));
             state.sandbox = None;
+            state.ending = None;
             view.exits += 1;
         });
         self.write();

@@ -36,7 +36,11 @@ impl Exit {
 pub(super) fn watch(shared: &Arc<Shared>, container: &Arc<Container>) {
     let (shared, container) = (shared.clone(), container.clone());
     tokio::spawn(async move {
-        let exit = wait(&shared, container.id().as_str(), "").await;
+        // An earlier daemon may have seen the end, and had the task forgotten already.
+        let exit = match container.view().state.ending {
+            Some(ending) => Exit { code: ending.code, at: ending.at.0 },
+            None => wait(&shared, container.id().as_str(), "").await,
+        };
         container.tell(Command::Exited(exit)).await;
     });
 }

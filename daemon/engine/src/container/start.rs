@@ -130,11 +130,17 @@ async fn run_task(
     Ok(answer.map_err(|error| start_failure(&error))?.into_inner().pid)
 }
 
+/// The supervisor's record of a task to be: made anew for each start, so it never costs a disk
+/// write.
 async fn create_record(shared: &Shared, container: &Container, spec: Vec<u8>) -> Result<()> {
     let record = containers::Container {
         id: container.id().to_string(),
         image: container.record.config.image.clone(),
-        labels: [("com.docker/engine.bundle.path".to_owned(), String::new())].into(),
+        labels: [
+            ("com.docker/engine.bundle.path".to_owned(), String::new()),
+            (EPHEMERAL.to_owned(), "true".to_owned()),
+        ]
+        .into(),
         runtime: Some(containers::container::Runtime {
             name: runtime_name(shared, container).to_owned(),
             options: None,
