@@ -3,9 +3,10 @@
 #![forbid(unsafe_code)]
 
 use std::process::Command;
+use std::time::Duration;
 use tests_cli::{Outcome, call, docker, gantry, major_version};
 use tests_harness::terminal::Terminal;
-use tests_harness::{Reference, images, output_of, reference};
+use tests_harness::{Reference, images, output_of, reference, wait};
 
 /// Calls that change nothing; `web` runs, `old` has ended.
 const CALLS: &str = "\
@@ -212,6 +213,17 @@ fn signals_are_passed_on_and_the_exit_code_comes_back() {
     assert_eq!(output_of(&mut command).trim(), "33");
 }
 
+/// Does something again and again until the screen shows `text`: for what takes effect some time
+/// after it was done.
+fn insist(terminal: &Terminal, text: &str, mut act: impl FnMut()) {
+    let limit = Duration::from_secs(20);
+    wait::until(&format!("{text:?} on the screen"), limit, || {
+        act();
+        let screen = terminal.screen();
+        if screen.contains(text) { Ok(()) } else { Err(format!("\n{screen}")) }
+    });
+}
+
 #[test]
 fn a_terminal_is_resized_detached_from_and_put_back() {
     let engine = Reference::dockerd(&[]);
@@ -225,11 +237,14 @@ fn a_terminal_is_resized_detached_from_and_put_back() {
     terminal.line("stty size");
     terminal.expect("31 101");
     terminal.resize(90, 25);
-    terminal.line("clear; stty size");
-    terminal.expect("25 90");
-    terminal.line("sleep 1000");
+    insist(&terminal, "25 90", || terminal.line("clear; stty size"));
+    // The trap is set before the line that is waited for: one Ctrl-C is enough.
+    terminal.line(
+        "sh -c 'trap \"echo in\\$((40 + 2))terrupted; exit\" INT; echo be$((40 + 2))gun; \
+         while :; do sleep 1; done'",
+    );
+    terminal.expect("be42gun");
     terminal.press(&["C-c"]);
-    terminal.line("echo in$((40 + 2))terrupted");
     terminal.expect("in42terrupted");
     terminal.press(&["C-p"]);
     terminal.press(&["C-q"]);
