@@ -54,6 +54,8 @@ fn run() -> Result<(), Box<dyn Error>> {
 }
 
 fn run_start(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    // Workers join containers: their own file must not be writable from there (CVE-2019-5736).
+    runtime_container::seal()?;
     // Options come again with `Create`; only what is said nowhere else is taken from here.
     let input = StartInput::parse(&standard_input()?);
     let mut caller = number(MAX_VERSION_VARIABLE);

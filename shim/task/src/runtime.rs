@@ -186,7 +186,7 @@ impl Runtime {
 }
 
 fn linked<T>(result: Result<T, runtime_container::Error>) -> Result<T, Failure> {
-    result.map_err(|error| Failure { kind: error.kind(), text: Failure::text_of(&error) })
+    result.map_err(|error| Failure { kind: error.kind(), text: error.message() })
 }
 
 fn done(result: Result<(), runtime_container::Error>) -> Result<Made, Failure> {

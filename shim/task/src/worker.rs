@@ -6,14 +6,13 @@
 
 use crate::error::TaskError;
 use crate::reactor::{Reactor, Source, Watched};
-use base_errors::{Chain, Kind};
+use base_errors::Kind;
 use kernel_sys::{CloneFlags, Cloned, clone3, close_all_but, exit_now, message, signals};
 use prost::Message;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal};
-use std::error::Error;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -48,11 +47,6 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// The words of an error, with its causes.
-    pub(crate) fn text_of(error: &dyn Error) -> String {
-        Chain(error).to_string()
-    }
-
     /// A failed step of the worker's own.
     pub(crate) fn from_io(step: &str, error: &io::Error) -> Self {
         Self { kind: Kind::from_io(error), text: format!("{step}: {error}") }
