@@ -14,19 +14,19 @@ use base_oci::image::ContainerDefaults;
 use contracts_engine_api::container::{
     Config, CreateRequest, CreateResponse, HealthConfig, HostConfig,
 };
+use contracts_supervisor_api::labels::{EPHEMERAL, GC_ROOT};
 use contracts_supervisor_api::services::snapshots::{
     PrepareSnapshotRequest, RemoveSnapshotRequest,
 };
 use contracts_supervisor_api::{status, types};
 use jiff::Timestamp;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 /// How often a drawn name may be taken.
 const NAME_ATTEMPTS: usize = 32;
 const DEFAULT_SHM_SIZE: i64 = 64 << 20;
-/// Keeps a snapshot from being collected while no task uses it.
-const GC_ROOT: &str = "containerd.io/gc.root";
 const LOG_DRIVERS: [&str; 2] = ["json-file", "none"];
 const JSON_FILE_OPTIONS: [&str; 9] = [
     "max-size",
@@ -242,7 +242,8 @@ impl Shared {
         image: &Resolved,
         wanted: Vec<request::Wanted>,
     ) -> Result<Arc<Container>> {
-        let rootfs = self.prepare(&record.snapshot, &image.chain).await?;
+        let rootfs =
+            self.prepare(&record.snapshot, &image.chain, record.host_config.auto_remove).await?;
         faults::reach(const { faults::step("daemon.run.snapshot-prepared") });
         let mut made = Vec::new();
         let result = match self.make_mounts(wanted, &rootfs, &mut made).await {

@@ -11,6 +11,7 @@ use base_errors::{Chain, Classify, Kind};
 use base_faults as faults;
 use base_ids::ContainerId;
 use contracts_shim_api::stdio::{GantryStdio, StdioUri};
+use contracts_supervisor_api::labels::EPHEMERAL;
 use contracts_supervisor_api::services::containers::{self, CreateContainerRequest};
 use contracts_supervisor_api::services::snapshots::MountsRequest;
 use contracts_supervisor_api::services::tasks::{CreateTaskRequest, StartRequest};
