@@ -58,7 +58,8 @@ fn remains(daemon: &Daemon) -> usize {
     let data = daemon.data_root();
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let mounts = mounts.lines().filter(|line| line.contains(&exec)).count();
-    let links = entries(Path::new("/sys/class/net"));
+    // Not /sys/class/net, which shows the links of whoever mounted it.
+    let links = fs::read_to_string("/proc/self/net/dev").unwrap_or_default().lines().count();
     let tasks = entries(&daemon.exec_root().join("supervisor/tasks/moby"));
     let namespaces = entries(&daemon.exec_root().join("netns"));
     let cgroups: usize = fs::read_dir("/sys/fs/cgroup")
