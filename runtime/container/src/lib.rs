@@ -37,7 +37,7 @@ pub use error::Error;
 pub use request::{
     CreateOptions, CreateRequest, Created, ExecOptions, ExecRequest, Executed, RootfsMount, Stdio,
 };
-pub use seal::{is_sealed, seal};
+pub use seal::{is_sealed, seal, sealed_descriptor};
 
 use base_oci::runtime::Resources;
 use std::path::Path;

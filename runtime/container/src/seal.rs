@@ -13,7 +13,7 @@ use kernel_sys::mount::{Change, attribute, mount_setattr};
 use rustix::fs::{CWD, StatVfsMountFlags, statvfs};
 use rustix::mount::{OpenTreeFlags, open_tree};
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::sync::Mutex;
 
@@ -26,6 +26,14 @@ static MOUNT: Mutex<Option<OwnedFd>> = Mutex::new(None);
 /// clone: so the parent's is the last, and its cost is nobody's.
 pub(crate) fn release() {
     drop(MOUNT.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
+}
+
+/// The descriptor of the mount, for a caller that closes descriptors in a forked child: this one
+/// is still owned there.
+#[must_use]
+pub fn sealed_descriptor() -> Option<RawFd> {
+    let mount = MOUNT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    mount.as_ref().map(AsRawFd::as_raw_fd)
 }
 
 /// Whether this process runs from a file that nobody can write to through it.

@@ -80,6 +80,7 @@ impl Server {
         job: impl FnOnce() -> Result<Made, Failure>,
     ) -> Result<(), TaskError> {
         keep.extend(self.config.log.descriptor());
+        keep.extend(runtime_container::sealed_descriptor());
         let number = self.number();
         let what = then.name();
         let worker = Worker::launch(&self.reactor, number, keep, || {
