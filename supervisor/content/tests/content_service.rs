@@ -54,7 +54,7 @@ impl Conversation {
     async fn say(&mut self, request: WriteContentRequest) -> Result<WriteContentResponse, Status> {
         // A server that has refused is found out by its answer.
         let _ = self.requests.send(request).await;
-        self.answers.message().await.map(|answer| answer.unwrap_or_default())
+        self.answers.message().await.map(Option::unwrap_or_default)
     }
 }
 

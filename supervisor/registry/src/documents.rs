@@ -23,6 +23,7 @@ pub(crate) const ACCEPT: &str = concat!(
 
 /// A parsed document that a reference can lead to.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, taken apart at once")]
 pub(crate) enum Document {
     Index(Index),
     Manifest(Manifest),

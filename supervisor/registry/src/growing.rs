@@ -140,9 +140,9 @@ mod tests {
             let mut reader = growth.reader(tempfile::tempfile().unwrap(), |_| {});
             let thread = std::thread::spawn(move || reader.read(&mut [0; 8]));
             if drop_it {
-                drop(growth)
+                drop(growth);
             } else {
-                growth.failed()
+                growth.failed();
             }
             assert!(thread.join().unwrap().is_err());
         }

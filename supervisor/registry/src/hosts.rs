@@ -169,7 +169,7 @@ fn host(
         pulls: may("pull"),
         headers: own,
         http: Tls::of_entry(entry, directory)
-            .and_then(|tls| tls.client())
+            .and_then(Tls::client)
             .map_err(|error| error.to_string())?,
     })
 }

@@ -312,7 +312,9 @@ async fn two_pulls_of_one_image_at_once_download_it_once() {
     let source = pack(&OciRegistry { reference: reference.clone(), resolver: None });
     let pull = || supervisor.transfer(request(&source, &store(&reference), ""));
     let (one, two, three) = tokio::join!(pull(), pull(), pull());
-    (one.unwrap(), two.unwrap(), three.unwrap());
+    for pulled in [one, two, three] {
+        pulled.unwrap();
+    }
     for digest in &digests {
         assert_eq!(registry.asked_for(digest).len(), 1);
     }
