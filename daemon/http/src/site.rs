@@ -100,6 +100,7 @@ impl<C: Send + Sync + 'static> Site<C> {
         }
         let trace: TraceContext = head.header(TRACEPARENT).parse().unwrap_or_default();
         let span = tracing::info_span!("request", route = route.key, trace_id = trace.trace_id());
+        span.in_scope(|| tracing::debug!("called"));
         let query = Query::parse(&head.query);
         let request = Request { head, version, route: route.key, name, query, body };
         let work = traced(trace, (route.handle)(Arc::clone(&self.context), request));

@@ -45,7 +45,8 @@ section limits
 grep -vE 'Max (pending signals|processes)' /proc/self/limits | sed -E 's/ +/ /g'
 
 section cgroups
-sed -E 's/^[0-9]+:/N:/' /proc/self/cgroup | sort | clean
+# A hierarchy that is mounted nowhere is the machine's business, not the engine's.
+grep -v ':/$' /proc/self/cgroup | sed -E 's/^[0-9]+:/N:/' | sort | clean
 for file in memory/memory.limit_in_bytes memory/memory.memsw.limit_in_bytes memory/memory.swappiness \
     memory/memory.oom_control cpu/cpu.shares cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us cpuset/cpuset.cpus \
     pids/pids.max blkio/blkio.weight devices/devices.list; do
@@ -58,7 +59,7 @@ env | grep -vE '^(_|SHLVL|OLDPWD)=' | sort | clean
 section process
 cat /proc/self/oom_score_adj /proc/self/coredump_filter /proc/self/personality 2>/dev/null
 tr '\0' ' ' </proc/1/cmdline; echo
-ls -l /proc/1/fd | awk 'NR>1{print $9, $10, ($11 ~ /^(pipe|socket)/) ? "pipe" : $11}' | sort -n | head -4
+ls -l /proc/1/fd | awk 'NR>1 && $9 <= 2{print $9, $10, ($11 ~ /^(pipe|socket)/) ? "pipe" : $11}' | sort -n | head -4
 readlink /proc/self/cwd
 ls /proc/self/ns
 
@@ -70,7 +71,7 @@ done
 hostname | clean; uname -n | clean
 
 section sysctls
-for name in net/ipv4/ip_unprivileged_port_start net/ipv4/ping_group_range net/ipv4/ip_forward \
+for name in net/ipv4/ip_unprivileged_port_start net/ipv4/ping_group_range \
     net/ipv4/conf/all/rp_filter net/ipv6/conf/all/disable_ipv6 net/ipv6/conf/eth0/disable_ipv6 \
     kernel/shmmax kernel/msgmax kernel/domainname; do
     [ -e "/proc/sys/$name" ] && echo "$name = $(cat "/proc/sys/$name")"

@@ -25,9 +25,12 @@ const DEFAULTS: &[(&str, &str, &str, &[&str])] = &[
 pub(super) fn all(input: &Input<'_>) -> Vec<Mount> {
     let host_config = &input.record.host_config;
     let mut own: Vec<Mount> = input.record.mounts.iter().map(of_record).collect();
+    // A container that may not write its root may not write these either.
+    let name_file: &[&str] =
+        if host_config.readonly_rootfs { &["ro", "rprivate"] } else { &["rprivate"] };
     for (destination, source) in input.name_files() {
         if own.iter().all(|mount| mount.destination != destination) {
-            own.push(bind(destination, &source.display().to_string(), &["rprivate"]));
+            own.push(bind(destination, &source.display().to_string(), name_file));
         }
     }
     if host_config.ipc_mode == "host" && own.iter().all(|m| m.destination != "/dev/shm") {

@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 const IFLA_ADDRESS: u16 = 1;
 pub(super) const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_TXQLEN: u16 = 13;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
@@ -110,6 +111,8 @@ impl Changes {
         self.push(what, NEW_LINK, CREATE | EXCLUSIVE, &link_header(0, true), |attributes| {
             attributes.text(IFLA_IFNAME, veth.name);
             attributes.native_u32(IFLA_MTU, veth.mtu);
+            // As Docker's: nothing waits in a queue of a virtual link.
+            attributes.native_u32(IFLA_TXQLEN, 0);
             attributes.native_u32(IFLA_MASTER, veth.bridge);
             attributes.nested(IFLA_LINKINFO, |info| {
                 info.text(IFLA_INFO_KIND, "veth");
@@ -117,6 +120,7 @@ impl Changes {
                     data.headed(VETH_INFO_PEER, &link_header(0, false), |peer| {
                         peer.text(IFLA_IFNAME, veth.peer_name);
                         peer.native_u32(IFLA_MTU, veth.mtu);
+                        peer.native_u32(IFLA_TXQLEN, 0);
                         peer.bytes(IFLA_ADDRESS, &veth.peer_mac);
                         let netns = veth.peer_netns.as_raw_fd().cast_unsigned();
                         peer.native_u32(IFLA_NET_NS_FD, netns);
