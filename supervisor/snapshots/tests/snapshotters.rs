@@ -172,7 +172,7 @@ fn overlay_answers_the_mounts_that_containerd_answers() {
     let [mount] = &overlay.prepare(NS, new("a", "n2", &none)).unwrap()[..] else { panic!() };
     assert_eq!(option(mount, "lowerdir=").split(':').count(), 2);
     assert!(option(mount, "workdir=").ends_with("/work"));
-    assert_eq!(overlay.mounts(NS, "a").unwrap().as_slice(), std::slice::from_ref(&mount));
+    assert_eq!(overlay.mounts(NS, "a").unwrap().as_slice(), std::slice::from_ref(mount));
     let ephemeral = labels(&[(EPHEMERAL, "true")]);
     let [mount] = &overlay.prepare(NS, new("e", "n2", &ephemeral)).unwrap()[..] else { panic!() };
     assert!(mount.options.iter().any(|option| option == "volatile"));
