@@ -65,8 +65,10 @@ fn shims_below(exec_root: &Path) -> Vec<u32> {
     let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     ids.filter(|pid| {
         let file = |name: &str| format!("/proc/{pid}/{name}");
-        let is_shim =
-            fs::read_link(file("exe")).is_ok_and(|exe| exe.to_string_lossy().contains(SHIM));
+        // By its name for itself: it runs from a mount without a path.
+        let command_line = fs::read(file("cmdline")).unwrap_or_default();
+        let program = command_line.split(|byte| *byte == 0).next().unwrap_or_default();
+        let is_shim = String::from_utf8_lossy(program).ends_with(SHIM);
         let root = exec_root.display().to_string();
         let ours = fs::read_link(file("cwd")).is_ok_and(|cwd| cwd.starts_with(exec_root))
             || ["cmdline", "environ"].iter().any(|name| {
