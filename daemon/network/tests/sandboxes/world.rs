@@ -17,8 +17,9 @@ use std::time::{Duration, Instant};
 
 const DATA_VARIABLE: &str = "NETWORK_TEST_ROOT";
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Long enough for anything that works, on a busy machine.
-const CONNECT: Duration = Duration::from_millis(700);
+/// Long enough for anything that works: a lost first packet is sent again after one second and
+/// after three.
+const CONNECT: Duration = Duration::from_secs(5);
 
 pub(crate) struct World {
     directory: tempfile::TempDir,
