@@ -5,6 +5,7 @@
 //! because real engines write both.
 //!
 //! - [`runtime`]: `config.json` of runtime-spec 1.3 for Linux, with hooks and the state document.
+//! - [`capabilities`]: their names, in the kernel's order.
 //! - [`image`]: descriptors, manifests, indexes and image configurations of image-spec 1.1.
 
 #![forbid(unsafe_code)]
@@ -12,5 +13,6 @@
 #[macro_use]
 mod document;
 
+pub mod capabilities;
 pub mod image;
 pub mod runtime;

@@ -1,6 +1,7 @@
 //! Capabilities by name.
 
 use crate::error::{Error, Result};
+use base_oci::capabilities::NAMES;
 
 /// What every container has unless it drops it.
 pub(crate) const DEFAULT: [&str; 14] = [
@@ -20,51 +21,6 @@ pub(crate) const DEFAULT: [&str; 14] = [
     "CAP_AUDIT_WRITE",
 ];
 
-/// Every capability, in the kernel's order (capability.h).
-const ALL: [&str; 41] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_DAC_READ_SEARCH",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETPCAP",
-    "CAP_LINUX_IMMUTABLE",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_BROADCAST",
-    "CAP_NET_ADMIN",
-    "CAP_NET_RAW",
-    "CAP_IPC_LOCK",
-    "CAP_IPC_OWNER",
-    "CAP_SYS_MODULE",
-    "CAP_SYS_RAWIO",
-    "CAP_SYS_CHROOT",
-    "CAP_SYS_PTRACE",
-    "CAP_SYS_PACCT",
-    "CAP_SYS_ADMIN",
-    "CAP_SYS_BOOT",
-    "CAP_SYS_NICE",
-    "CAP_SYS_RESOURCE",
-    "CAP_SYS_TIME",
-    "CAP_SYS_TTY_CONFIG",
-    "CAP_MKNOD",
-    "CAP_LEASE",
-    "CAP_AUDIT_WRITE",
-    "CAP_AUDIT_CONTROL",
-    "CAP_SETFCAP",
-    "CAP_MAC_OVERRIDE",
-    "CAP_MAC_ADMIN",
-    "CAP_SYSLOG",
-    "CAP_WAKE_ALARM",
-    "CAP_BLOCK_SUSPEND",
-    "CAP_AUDIT_READ",
-    "CAP_PERFMON",
-    "CAP_BPF",
-    "CAP_CHECKPOINT_RESTORE",
-];
-
 /// The capabilities that this daemon may give: those in its own bounding set.
 pub(crate) fn available() -> Vec<String> {
     let bounding = std::fs::read_to_string("/proc/self/status").ok().and_then(|status| {
@@ -72,7 +28,7 @@ pub(crate) fn available() -> Vec<String> {
         u64::from_str_radix(line.trim(), 16).ok()
     });
     let bounding = bounding.unwrap_or(u64::MAX);
-    let given = ALL.iter().enumerate().filter(|(bit, _)| bounding & (1 << bit) != 0);
+    let given = NAMES.iter().enumerate().filter(|(bit, _)| bounding & (1 << bit) != 0);
     given.map(|(_, name)| (*name).to_owned()).collect()
 }
 
@@ -84,7 +40,7 @@ pub(crate) fn normalize(option: &str, names: &[String]) -> Result<Vec<String>> {
             return Ok(upper);
         }
         let full = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
-        if ALL.contains(&full.as_str()) {
+        if NAMES.contains(&full.as_str()) {
             Ok(full)
         } else {
             Err(Error::invalid(format!("invalid {option}: unknown capability: \"{full}\"")))
@@ -141,7 +97,7 @@ mod tests {
 
     #[test]
     fn dropping_all_and_adding_one_leaves_one() {
-        let all = names(&ALL);
+        let all = names(&NAMES);
         let resolve = |add: &[&str], drop: &[&str]| resolve(false, &names(add), &names(drop), &all);
         assert_eq!(resolve(&["CAP_CHOWN"], &["ALL"]), ["CAP_CHOWN"]);
         assert_eq!(resolve(&[], &[]).len(), 14);

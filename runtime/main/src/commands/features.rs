@@ -4,7 +4,8 @@ use super::document;
 use crate::Global;
 use crate::arguments::Parsed;
 use crate::failure::Failure;
-use runtime_confine::{capabilities, labels};
+use base_oci::capabilities;
+use runtime_confine::labels;
 use serde_json::json;
 
 /// Mount options that are understood (runtime-spec, "Linux mount options").
