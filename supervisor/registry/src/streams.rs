@@ -11,9 +11,10 @@ use contracts_supervisor_api::services::streaming::streaming_server::Streaming a
 use contracts_supervisor_api::types::transfer::{Data, WindowUpdate};
 use futures_util::stream::{BoxStream, StreamExt};
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use supervisor_content::request::namespace;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
@@ -39,6 +40,8 @@ pub struct Streams {
 pub struct Stream {
     incoming: mpsc::Receiver<Any>,
     outgoing: mpsc::Sender<Result<Any, Status>>,
+    /// Dropped with this end, which ends the client's.
+    _held: oneshot::Sender<Infallible>,
 }
 
 impl Streams {
@@ -62,6 +65,15 @@ impl Streams {
         }
         waiting.insert(key, stream);
         Ok(())
+    }
+
+    /// Takes back the stream that answers through `outgoing`, if nobody took it: its client is
+    /// gone. Another stream may wait under the same name by now; that one stays.
+    fn withdraw(&self, key: &(String, String), outgoing: &mpsc::Sender<Result<Any, Status>>) {
+        let mut waiting = self.waiting();
+        if waiting.get(key).is_some_and(|stream| stream.outgoing.same_channel(outgoing)) {
+            waiting.remove(key);
+        }
     }
 }
 
@@ -160,23 +172,61 @@ async fn serve(
         return Err(Status::invalid_argument("stream without a usable name"));
     }
     let (sender, incoming) = mpsc::channel(MAX_MESSAGES);
+    let (held, mut released) = oneshot::channel();
     let key = (namespace, name);
-    streams.offer(key.clone(), Stream { incoming, outgoing: outgoing.clone() })?;
+    let stream = Stream { incoming, outgoing: outgoing.clone(), _held: held };
+    streams.offer(key.clone(), stream)?;
     let ready = Any { type_url: "google.protobuf.Empty".to_owned(), value: Vec::new() };
-    let mut alive = outgoing.send(Ok(ready)).await.is_ok();
-    while alive {
+    if outgoing.send(Ok(ready)).await.is_ok() {
         tokio::select! {
-            // Cancel-safe: nothing is received that is not passed on before the next turn.
-            message = messages.message() => match message {
-                Ok(Some(message)) => alive = sender.send(message).await.is_ok(),
-                _ => alive = false,
-            },
-            // The client is gone, or whoever took the stream is done with it.
-            () = outgoing.closed() => alive = false,
-            () = sender.closed() => alive = false,
+            () = pass_on(messages, sender) => {}
+            () = outgoing.closed() => {}
+            _ = &mut released => {}
         }
     }
-    // If nobody took it, nobody will: its client is gone.
-    streams.waiting().remove(&key);
+    streams.withdraw(&key, outgoing);
     Ok(())
+}
+
+/// Passes on what the client sends, and its end; returns only when the connection is lost. A
+/// client that has sent everything, perhaps before anybody took the stream, still listens.
+async fn pass_on(messages: &mut Streaming<Any>, sender: mpsc::Sender<Any>) {
+    loop {
+        match messages.message().await {
+            Ok(Some(message)) => {
+                if sender.send(message).await.is_err() {
+                    return;
+                }
+            }
+            Ok(None) => break,
+            Err(_) => return,
+        }
+    }
+    drop(sender);
+    std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_a_taken_stream_leaves_its_namesake_alone() {
+        let streams = Streams::default();
+        let key = ("default".to_owned(), "archive".to_owned());
+        let offer = || {
+            let (outgoing, _) = mpsc::channel(1);
+            let (_, incoming) = mpsc::channel(1);
+            let (held, _) = oneshot::channel();
+            let stream = Stream { incoming, outgoing: outgoing.clone(), _held: held };
+            streams.offer(key.clone(), stream).map(|()| outgoing)
+        };
+        let first = offer().unwrap();
+        assert!(streams.take(&key.0, &key.1).is_some());
+        let second = offer().unwrap();
+        streams.withdraw(&key, &first);
+        assert_eq!(offer().unwrap_err().code(), tonic::Code::AlreadyExists);
+        streams.withdraw(&key, &second);
+        assert!(streams.take(&key.0, &key.1).is_none());
+    }
 }
