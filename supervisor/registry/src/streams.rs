@@ -203,7 +203,7 @@ async fn pass_on(messages: &mut Streaming<Any>, sender: mpsc::Sender<Any>) {
         }
     }
     drop(sender);
-    std::future::pending().await;
+    std::future::pending::<()>().await;
 }
 
 #[cfg(test)]
