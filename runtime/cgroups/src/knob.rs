@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// No file of a cgroup that is read here is longer.
 const MAX_FILE: usize = 1 << 20;
+/// How often the parents of a new cgroup may be removed under it.
+const MAKE_ATTEMPTS: u32 = 16;
 /// How long a cgroup's last process may take to leave it after it was waited for.
 const REMOVE_ATTEMPTS: u32 = 200;
 
@@ -89,23 +91,23 @@ pub(crate) fn pairs(folder: &Path, file: &str) -> Vec<(String, u64)> {
 }
 
 /// Makes a folder and its missing parents. Whether the folder itself is new.
+///
+/// A parent may go between two steps: whoever ended the last container below it removes it while
+/// it is empty. It is made again then.
 pub(crate) fn make(folder: &Path) -> Result<bool, Error> {
-    let mode = Mode::from_raw_mode(0o755);
     let failed =
         |errno| Error::Refused { step: "make cgroup".to_owned(), path: folder.to_owned(), errno };
-    match rustix::fs::mkdir(folder, mode) {
-        Ok(()) => Ok(true),
-        Err(Errno::EXIST) => Ok(false),
-        Err(Errno::NOENT) => {
-            make(folder.parent().ok_or(Errno::NOENT).map_err(failed)?)?;
-            match rustix::fs::mkdir(folder, mode) {
-                Ok(()) => Ok(true),
-                Err(Errno::EXIST) => Ok(false),
-                Err(errno) => Err(failed(errno)),
+    for _ in 0..MAKE_ATTEMPTS {
+        match rustix::fs::mkdir(folder, Mode::from_raw_mode(0o755)) {
+            Ok(()) => return Ok(true),
+            Err(Errno::EXIST) => return Ok(false),
+            Err(Errno::NOENT) => {
+                make(folder.parent().ok_or(Errno::NOENT).map_err(failed)?)?;
             }
+            Err(errno) => return Err(failed(errno)),
         }
-        Err(errno) => Err(failed(errno)),
     }
+    Err(failed(Errno::NOENT))
 }
 
 /// The folders below, deepest first, without the folder itself.
