@@ -62,7 +62,7 @@ impl Cursor {
             if read > 0 {
                 total += read;
                 self.take(&block[..read], &mut entries);
-            } else if !self.advance(&mut entries)? {
+            } else if !self.begin_again()? && !self.advance(&mut entries)? {
                 break;
             }
         }
@@ -90,6 +90,18 @@ impl Cursor {
         } else if !self.overlong {
             self.partial.extend_from_slice(input);
         }
+    }
+
+    /// Goes back to the start of a file that was emptied in place: so a log with a single file
+    /// is rotated.
+    fn begin_again(&mut self) -> io::Result<bool> {
+        if self.file.metadata()?.len() >= self.file.stream_position()? {
+            return Ok(false);
+        }
+        self.file.rewind()?;
+        self.partial.clear();
+        self.overlong = false;
+        Ok(true)
     }
 
     /// Goes to the next newer file when the open one has been rotated away.
@@ -138,6 +150,18 @@ mod tests {
         std::fs::write(rotated(&base, 1), line("c")).unwrap();
         std::fs::write(&base, line("d")).unwrap();
         assert_eq!(texts(&cursor.batch().unwrap()), ["b", "c", "d"]);
+        assert!(cursor.batch().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_cursor_goes_on_in_a_file_that_was_emptied_in_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let base = directory.path().join("x.log");
+        std::fs::write(&base, line("a") + &line("b")).unwrap();
+        let mut cursor = Cursor::open(&base, 0, 0).unwrap();
+        assert_eq!(texts(&cursor.batch().unwrap()), ["a", "b"]);
+        std::fs::write(&base, line("c")).unwrap();
+        assert_eq!(texts(&cursor.batch().unwrap()), ["c"]);
         assert!(cursor.batch().unwrap().is_empty());
     }
 

@@ -3,7 +3,7 @@
 use crate::changes::Changes;
 use crate::entry::Entry;
 use crate::files::{Cursor, count};
-use crate::tail::start_of_last;
+use crate::tail::{start_of_last, start_of_since};
 use base_errors::{Classify, Kind};
 use jiff::Timestamp;
 use std::io;
@@ -118,15 +118,16 @@ impl Reading {
     }
 
     async fn open(&self) -> io::Result<Option<Cursor>> {
-        let (base, tail) = (self.base.clone(), self.query.tail);
+        let (base, Query { tail, since, .. }) = (self.base.clone(), self.query);
         blocking(move || {
             let files = count(&base);
             if files == 0 {
                 return Ok(None);
             }
-            let (index, offset) = match tail {
-                Tail::All => (files - 1, 0),
-                Tail::Last(lines) => start_of_last(&base, files, lines)?,
+            let (index, offset) = match (tail, since) {
+                (Tail::All, None) => (files - 1, 0),
+                (Tail::All, Some(since)) => start_of_since(&base, files, since)?,
+                (Tail::Last(lines), _) => start_of_last(&base, files, lines)?,
             };
             Cursor::open(&base, index, offset).map(Some)
         })
