@@ -88,7 +88,7 @@ fn normal(value: Value, depth: Depth) -> Value {
             fields
                 .into_iter()
                 .map(|(name, value)| {
-                    let value = if NUMBERS.contains(&name.as_str()) {
+                    let value = if NUMBERS.contains(&name.as_str()) && !value.is_object() {
                         shape(value)
                     } else {
                         normal(value, depth)
