@@ -3,7 +3,8 @@
 //! | found | done |
 //! |---|---|
 //! | shim answers and knows the task | adopted, with a new `Wait` |
-//! | shim answers, has no task | half-made or deleted: shut down, bundle removed |
+//! | shim answers, has no task | half-made or deleted: shut down unless others use it, bundle removed |
+//! | a later supervisor's record | left alone |
 //! | no shim, but a task had been created | buried: `delete` action, exit kept until collected |
 //! | no shim, no task yet | `delete` action, bundle removed |
 
@@ -37,6 +38,7 @@ impl Tasks {
             source,
         })?;
         let mut running = JoinSet::new();
+        let mut empty = Vec::new();
         loop {
             while running.len() < AT_ONCE
                 && let Some((namespace, id)) = waiting.pop()
@@ -48,32 +50,47 @@ impl Tasks {
                 let tasks = self.clone();
                 running.spawn(async move { tasks.adopt_one(&namespace, &id).await });
             }
-            if running.join_next().await.is_none() {
-                self.remove_dead_sockets();
-                return Ok(());
+            match running.join_next().await {
+                Some(found) => empty.extend(found.ok().flatten()),
+                None => break,
             }
         }
+        // Only now is it known whose shims are shared.
+        for Empty { scope, id, bundle, shim, address } in empty {
+            tracing::info!(container = %id, namespace = scope.namespace, "no task in its shim");
+            self.shut_down(&shim, &scope, &id, &address).await;
+            self.discard(&bundle, &id);
+        }
+        self.remove_dead_sockets().await;
+        Ok(())
     }
 
     /// Removes the sockets of shims that no task has: they left while nobody looked.
-    fn remove_dead_sockets(&self) {
-        let used = self.addresses();
+    async fn remove_dead_sockets(&self) {
         let sockets = std::fs::read_dir(self.around().layout.sockets());
         for socket in sockets.into_iter().flatten().flatten() {
             let address = format!("unix://{}", socket.path().display());
-            if !used.contains(&address) {
-                self.around().remove_socket(Some(&address));
-            }
+            self.around().remove_socket(Some(&address)).await;
         }
     }
 
-    async fn adopt_one(&self, namespace: &str, id: &str) {
+    async fn adopt_one(&self, namespace: &str, id: &str) -> Option<Empty> {
         let bundle = Bundle::of(&self.around().layout, namespace, id);
         let scope = Scope::own(namespace);
-        let Some(record) = bundle.shim() else {
-            tracing::info!(container = %id, namespace, "half-made bundle removed");
-            self.discard(&bundle, id);
-            return;
+        let record = match bundle.shim() {
+            Ok(Some(record)) => record,
+            Ok(None) => {
+                tracing::info!(container = %id, namespace, "half-made bundle removed");
+                self.discard(&bundle, id);
+                return None;
+            }
+            Err(error) => {
+                // Its container may run; whoever understands the record finds it again.
+                tracing::error!(
+                    container = %id, namespace, error = %Chain(&error), "task left alone"
+                );
+                return None;
+            }
         };
         // Before anything is asked: a stock shim that just starts waits for its log's reader.
         let log = if binary::is_gantry(&record.program) {
@@ -90,11 +107,8 @@ impl Tasks {
                 self.insert((namespace.to_owned(), id.to_owned()), task);
             }
             Found::Empty(shim) => {
-                tracing::info!(container = %id, namespace, "shim without a task shut down");
-                if let Err(error) = shim.shut_down(&scope, id, true).await {
-                    tracing::warn!(container = %id, error = %Chain(&error), "shim does not leave");
-                }
-                self.discard(&bundle, id);
+                let address = record.address.unwrap_or_default();
+                return Some(Empty { scope, id: id.to_owned(), bundle, shim, address });
             }
             Found::Nothing if bundle.exit().is_some() || bundle.init_pid().is_some() => {
                 let pid = bundle.init_pid().unwrap_or_default();
@@ -115,6 +129,7 @@ impl Tasks {
                 self.discard(&bundle, id);
             }
         }
+        None
     }
 
     async fn find_shim(scope: &Scope, id: &str, record: &ShimRecord) -> Found {
@@ -141,6 +156,15 @@ impl Tasks {
             tracing::warn!(container = %id, error = %Chain(&error), "bundle not removed");
         }
     }
+}
+
+/// A bundle whose shim has no task for it.
+struct Empty {
+    scope: Scope,
+    id: String,
+    bundle: Bundle,
+    shim: Shim,
+    address: String,
 }
 
 enum Found {

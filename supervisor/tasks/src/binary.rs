@@ -10,11 +10,13 @@ use contracts_shim_api::task::DeleteResponse;
 use prost::Message;
 use prost_types::Any;
 use std::ffi::OsStr;
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot::error::TryRecvError;
 
@@ -34,12 +36,15 @@ pub(crate) struct Surroundings {
 }
 
 impl Surroundings {
-    /// Removes the socket that a killed shim left in our directory of sockets.
-    pub(crate) fn remove_socket(&self, address: Option<&str>) {
+    /// Removes the socket that a killed shim left in our directory of sockets; one that a shim
+    /// listens on, which may have other containers, stays.
+    pub(crate) async fn remove_socket(&self, address: Option<&str>) {
         let address = address.unwrap_or_default();
         let path = Path::new(address.strip_prefix("unix://").unwrap_or(address));
-        if path.parent() == Some(self.layout.sockets().as_path()) {
-            // It is gone already where the shim could leave in order.
+        if path.parent() == Some(self.layout.sockets().as_path())
+            && let Err(error) = UnixStream::connect(path).await
+            && error.kind() == io::ErrorKind::ConnectionRefused
+        {
             let _ = std::fs::remove_file(path);
         }
     }
@@ -165,9 +170,12 @@ async fn run(
             // A shim that does not read its options may close them unread.
             let _ = stdin.write_all(input).await;
         }
-        read_until(pipe::Receiver::from_owned_fd(stdout.into())?, is_enough).await
+        let stdout = pipe::Receiver::from_owned_fd(stdout.into())?;
+        let (output, enough) = read_until(stdout, is_enough).await?;
+        let status = if enough { None } else { Some((&mut ended).await) };
+        io::Result::Ok((output, status))
     };
-    let Ok(output) = tokio::time::timeout(PATIENCE, work).await else {
+    let Ok(worked) = tokio::time::timeout(PATIENCE, work).await else {
         // Once it has been reaped, its pid may be anybody's.
         if ended.try_recv().is_err_and(|error| error == TryRecvError::Empty) {
             let pid = rustix::process::Pid::from_child(&child);
@@ -175,11 +183,9 @@ async fn run(
         }
         return Err(Error::Timeout(action));
     };
-    let (output, enough) = output.map_err(failed)?;
-    if enough {
-        return Ok(output);
-    }
-    match ended.await {
+    let (output, status) = worked.map_err(failed)?;
+    let Some(status) = status else { return Ok(output) };
+    match status {
         Ok(status) if status.success() => Ok(output),
         status => Err(Error::Action {
             program: program.to_owned(),
@@ -196,7 +202,7 @@ async fn run(
 async fn read_until(
     mut output: pipe::Receiver,
     is_enough: impl Fn(&[u8]) -> bool,
-) -> std::io::Result<(Vec<u8>, bool)> {
+) -> io::Result<(Vec<u8>, bool)> {
     let mut read = Vec::new();
     while read.len() < MAX_DOCUMENT {
         if output.read_buf(&mut read).await? == 0 {
@@ -212,6 +218,28 @@ async fn read_until(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn only_a_socket_that_nobody_listens_on_is_removed() {
+        let state = tempfile::tempdir().unwrap();
+        let layout = Layout::new(state.path());
+        layout.prepare().unwrap();
+        let path = layout.sockets().join("x");
+        let address = format!("unix://{}", path.display());
+        let around = Surroundings {
+            layout,
+            grpc: PathBuf::new(),
+            ttrpc: PathBuf::new(),
+            reaper: Reaper::default(),
+            debug: false,
+        };
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        around.remove_socket(Some(&address)).await;
+        assert!(path.exists());
+        drop(listener);
+        around.remove_socket(Some(&address)).await;
+        assert!(!path.exists());
+    }
 
     #[test]
     fn a_runtime_name_leads_to_the_first_program_found() {

@@ -134,19 +134,34 @@ impl Bundle {
         self.replace(SHIM, &content)
     }
 
-    /// The shim, when one was about to be launched by a supervisor of this or an earlier version.
-    pub(crate) fn shim(&self) -> Option<ShimRecord> {
-        let mut record: ShimRecord = serde_json::from_slice(&self.read(SHIM)?).ok()?;
-        if record.version != VERSION {
-            return None;
+    /// The shim, when one was about to be launched.
+    ///
+    /// # Errors
+    /// A later supervisor wrote this: what it knows of its shim cannot be told from here.
+    pub(crate) fn shim(&self) -> Result<Option<ShimRecord>, Error> {
+        /// What every version of the file has.
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u32,
         }
+        let Some(content) = self.read(SHIM) else { return Ok(None) };
+        let damaged = |source: serde_json::Error| Error::Bundle {
+            what: "read",
+            path: self.path.join(SHIM),
+            source: source.into(),
+        };
+        let Versioned { version } = serde_json::from_slice(&content).map_err(damaged)?;
+        if version > VERSION {
+            return Err(Error::ShimVersion(version));
+        }
+        let mut record: ShimRecord = serde_json::from_slice(&content).map_err(damaged)?;
         if record.address.is_none() {
             // The shim wrote its address, and the supervisor died before it did.
             let address = self.read(ADDRESS).and_then(|text| String::from_utf8(text).ok());
             record.address =
                 address.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         }
-        Some(record)
+        Ok(Some(record))
     }
 
     /// The exit status that was recorded.
@@ -197,11 +212,14 @@ impl Bundle {
     }
 }
 
-/// All bundles there are: namespace and id of each.
+/// All bundles there are: namespace and id of each. What is no directory is none of ours.
 pub(crate) fn list(layout: &Layout) -> io::Result<Vec<(String, String)>> {
     let mut found = Vec::new();
     for namespace in std::fs::read_dir(layout.tasks())? {
         let namespace = namespace?;
+        if !namespace.file_type()?.is_dir() {
+            continue;
+        }
         for bundle in std::fs::read_dir(namespace.path())? {
             if let (Ok(namespace), Ok(id)) =
                 (namespace.file_name().into_string(), bundle?.file_name().into_string())
@@ -238,6 +256,7 @@ mod tests {
         let (bundle, layout, _state) = bundle();
         bundle.create(b"{}").unwrap();
         assert!(matches!(bundle.create(b"{}"), Err(Error::Bundle { what: "make", .. })));
+        std::fs::write(layout.tasks().join("stray"), "").unwrap();
         assert_eq!(list(&layout).unwrap(), [("moby".to_owned(), "a".to_owned())]);
         bundle.remove().unwrap();
         bundle.remove().unwrap();
@@ -258,14 +277,20 @@ mod tests {
     fn a_shim_is_found_by_its_own_address_file_when_the_supervisor_died_early() {
         let (bundle, _layout, _state) = bundle();
         bundle.create(b"{}").unwrap();
-        assert_eq!(bundle.shim(), None);
+        assert_eq!(bundle.shim().unwrap(), None);
         let record = ShimRecord::new("io.containerd.gantry.v2", Path::new("/x"));
         bundle.write_shim(&record).unwrap();
-        assert_eq!(bundle.shim(), Some(record));
+        assert_eq!(bundle.shim().unwrap(), Some(record));
         std::fs::write(bundle.path().join(ADDRESS), "unix:///s/1\n").unwrap();
-        assert_eq!(bundle.shim().unwrap().address.as_deref(), Some("unix:///s/1"));
-        std::fs::write(bundle.path().join(SHIM), r#"{"version":9,"runtime":"","program":""}"#)
-            .unwrap();
-        assert_eq!(bundle.shim(), None);
+        let found = bundle.shim().unwrap().unwrap();
+        assert_eq!(found.address.as_deref(), Some("unix:///s/1"));
+    }
+
+    #[test]
+    fn a_later_supervisors_record_is_refused_and_not_taken_for_none() {
+        let (bundle, _layout, _state) = bundle();
+        bundle.create(b"{}").unwrap();
+        std::fs::write(bundle.path().join(SHIM), r#"{"version":9,"shim":{}}"#).unwrap();
+        assert!(matches!(bundle.shim(), Err(Error::ShimVersion(9))));
     }
 }

@@ -43,6 +43,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A later supervisor launched the shim.
+    #[error("shim record of version {0}, which only a later supervisor understands")]
+    ShimVersion(u32),
     /// The shim's program could not be run.
     #[error("run {program}")]
     Spawn {
@@ -100,7 +103,7 @@ impl Classify for Error {
         match self {
             Self::NotFound(_) | Self::NotInstalled { .. } => Kind::NotFound,
             Self::AlreadyExists(_) => Kind::AlreadyExists,
-            Self::ShimGone(_) => Kind::FailedPrecondition,
+            Self::ShimGone(_) | Self::ShimVersion(_) => Kind::FailedPrecondition,
             Self::RuntimeName(_) => Kind::InvalidArgument,
             Self::Bundle { source, .. } => match Kind::from_io(source) {
                 Kind::ResourceExhausted => Kind::ResourceExhausted,

@@ -62,7 +62,26 @@ impl Shim {
         self.connection.closed().await;
     }
 
-    /// Any method; the typed ones below are those that this crate needs itself.
+    /// Any method, for as long as a sound shim may take for it; the typed ones below are those that
+    /// this crate needs itself.
+    pub(crate) async fn request<A: Message + Default>(
+        &self,
+        scope: &Scope,
+        method: Method,
+        request: &impl Message,
+    ) -> Result<A, Error> {
+        match method {
+            Method::State
+            | Method::Pids
+            | Method::Stats
+            | Method::ResizePty
+            | Method::CloseIo
+            | Method::Connect => self.ask(scope, method, request).await,
+            _ => self.call(scope, method, request).await,
+        }
+    }
+
+    /// A method that may take as long as it likes.
     pub(crate) async fn call<A: Message + Default>(
         &self,
         scope: &Scope,
@@ -74,7 +93,7 @@ impl Shim {
     }
 
     /// A method that a sound shim answers at once.
-    pub(crate) async fn ask<A: Message + Default>(
+    async fn ask<A: Message + Default>(
         &self,
         scope: &Scope,
         method: Method,
@@ -133,9 +152,9 @@ impl Shim {
         self.ask(scope, Method::State, &request).await
     }
 
-    /// Asks the shim to leave and waits until it has.
-    pub(crate) async fn shut_down(&self, scope: &Scope, id: &str, now: bool) -> Result<(), Error> {
-        let request = ShutdownRequest { id: id.to_owned(), now };
+    /// Asks a shim that has no task left to leave, and waits until it has.
+    pub(crate) async fn shut_down(&self, scope: &Scope, id: &str) -> Result<(), Error> {
+        let request = ShutdownRequest { id: id.to_owned(), now: false };
         let leave = async {
             match self.call::<()>(scope, Method::Shutdown, &request).await {
                 // A shim may leave before it answers.

@@ -65,7 +65,7 @@ pub(crate) struct Task {
     /// `None` when it was dead already when this supervisor found it.
     shim: Option<Shim>,
     dead: AtomicBool,
-    leaving: AtomicBool,
+    leaving: watch::Sender<bool>,
     announced: AtomicBool,
     pub(crate) pid: AtomicU32,
     exit: watch::Sender<Option<Exit>>,
@@ -96,7 +96,7 @@ impl Task {
             record,
             dead: AtomicBool::new(shim.is_none()),
             shim,
-            leaving: AtomicBool::new(false),
+            leaving: watch::Sender::new(false),
             announced: AtomicBool::new(false),
             pid: AtomicU32::new(0),
             exit: watch::Sender::new(None),
@@ -133,9 +133,15 @@ impl Task {
         }
     }
 
-    /// Says that the shim's end is expected from now on.
+    /// Says that the task is deleted, and the shim's end is nothing to clean up after.
     pub(crate) fn leave(&self) {
-        self.leaving.store(true, Ordering::Release);
+        self.leaving.send_replace(true);
+    }
+
+    /// Completes when the task is deleted.
+    async fn left(&self) {
+        // The sender is owned by the task that is borrowed here, so this is no error.
+        let _ = self.leaving.subscribe().wait_for(|leaving| *leaving).await;
     }
 
     /// Tells whether this is the first announcement of the init's exit.
@@ -156,7 +162,8 @@ impl Task {
         }
     }
 
-    /// Holds a `Wait` on the task and watches its shim, until the shim has gone.
+    /// Holds a `Wait` on the task and watches its shim, until the shim has gone or the task was
+    /// deleted (the shim may serve others).
     pub(crate) async fn watch(self: Arc<Self>, around: Surroundings, events: Exchange) {
         let scope = Scope::own(&self.namespace);
         if let Some(shim) = &self.shim {
@@ -166,7 +173,7 @@ impl Task {
                     let exit = Exit::from(response);
                     self.exit.send_replace(Some(exit.clone()));
                     let announced = tokio::time::timeout(ANNOUNCEMENT, shim.gone()).await;
-                    if announced.is_err() || !self.leaving.load(Ordering::Acquire) {
+                    if announced.is_err() || !*self.leaving.borrow() {
                         self.announce(&events, &exit);
                     }
                 }
@@ -176,15 +183,19 @@ impl Task {
                         container = %self.id, error = %Chain(&error), "cannot wait for task"
                     );
                     // Without a task it has no reason to stay, and this one no way to end.
-                    if let Err(error) = shim.shut_down(&scope, &self.id, true).await {
+                    if let Err(error) = shim.shut_down(&scope, &self.id).await {
                         let error = Chain(&error);
                         tracing::warn!(container = %self.id, %error, "shim does not leave");
                     }
                 }
             }
-            shim.gone().await;
+            tokio::select! {
+                // Cancel-safe: both only look.
+                () = shim.gone() => {}
+                () = self.left() => {}
+            }
         }
-        if !self.leaving.load(Ordering::Acquire) {
+        if !*self.leaving.borrow() {
             self.bury(&scope, &around, &events).await;
         }
     }
@@ -222,7 +233,7 @@ impl Task {
                 tracing::warn!(container = %self.id, error = %Chain(&error), "exit not recorded");
             }
         }
-        around.remove_socket(self.record.address.as_deref());
+        around.remove_socket(self.record.address.as_deref()).await;
         self.exit.send_replace(Some(exit.clone()));
         self.announce(events, &exit);
     }

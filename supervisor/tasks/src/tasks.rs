@@ -16,7 +16,7 @@ use contracts_supervisor_api::types::Envelope;
 use contracts_supervisor_api::{any, topics};
 use prost::Message;
 use prost_types::Any;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -194,7 +194,7 @@ impl Tasks {
                         "cannot clean up after a task that was not created"
                     );
                 }
-                around.remove_socket(record.address.as_deref());
+                around.remove_socket(record.address.as_deref()).await;
                 self.remove_bundle(bundle, &new.id);
                 Err(error)
             }
@@ -241,14 +241,19 @@ impl Tasks {
         match shim.create(scope, &request).await {
             Ok(response) => Ok((shim, response.pid)),
             Err(error) => {
-                if let Err(error) = shim.shut_down(scope, &new.id, true).await {
-                    tracing::warn!(
-                        container = %new.id, error = %Chain(&error),
-                        "shim of a task that was not created does not leave"
-                    );
-                }
+                self.shut_down(&shim, scope, &new.id, &params.address).await;
                 Err(error)
             }
+        }
+    }
+
+    /// Has a shim leave that has no task of this id, unless it serves other tasks.
+    pub(crate) async fn shut_down(&self, shim: &Shim, scope: &Scope, id: &str, address: &str) {
+        if self.is_used(address) {
+            return;
+        }
+        if let Err(error) = shim.shut_down(scope, id).await {
+            tracing::warn!(container = %id, error = %Chain(&error), "shim does not leave");
         }
     }
 
@@ -314,7 +319,7 @@ impl Tasks {
         method: Method,
         request: &impl Message,
     ) -> Result<A, Error> {
-        self.find(scope, id)?.shim()?.call(scope, method, request).await
+        self.find(scope, id)?.shim()?.request(scope, method, request).await
     }
 
     /// A process' state.
@@ -352,14 +357,10 @@ impl Tasks {
         ids
     }
 
-    /// The addresses of all tasks' shims.
-    pub(crate) fn addresses(&self) -> HashSet<String> {
-        let slots = self.slots();
-        let present = slots.values().filter_map(|slot| match slot {
-            Slot::Present(task) => task.record.address.clone(),
-            _ => None,
-        });
-        present.collect()
+    /// Whether a task has the shim at this address.
+    fn is_used(&self, address: &str) -> bool {
+        let is_its = |slot: &Slot| matches!(slot, Slot::Present(task) if task.record.address.as_deref() == Some(address));
+        self.slots().values().any(is_its)
     }
 
     /// Waits until a process has ended.
@@ -439,12 +440,11 @@ impl Tasks {
         self.slots().insert(key.clone(), Slot::Leaving(left));
         let (tasks, task, scope) = (self.clone(), Arc::clone(task), scope.clone());
         tokio::spawn(async move {
-            if let Ok(shim) = task.shim()
-                && let Err(error) = shim.shut_down(&scope, &task.id, false).await
-            {
-                tracing::warn!(container = %task.id, error = %Chain(&error), "shim does not leave");
+            let address = task.record.address.as_deref();
+            if let Ok(shim) = task.shim() {
+                tasks.shut_down(shim, &scope, &task.id, address.unwrap_or_default()).await;
             }
-            tasks.shared.around.remove_socket(task.record.address.as_deref());
+            tasks.shared.around.remove_socket(address).await;
             tasks.remove_bundle(&task.bundle, &task.id);
             tasks.slots().remove(&key);
             drop(leaving);
