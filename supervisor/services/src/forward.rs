@@ -8,6 +8,7 @@ use contracts_supervisor_api::services::events::ForwardRequest;
 use contracts_supervisor_api::status;
 use prost::Message;
 use std::sync::Arc;
+use std::time::Duration;
 use supervisor_tasks::Tasks;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -16,6 +17,8 @@ use tokio::sync::Semaphore;
 /// Shims that may be connected at once; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 16_384;
 const READ_BUFFER: usize = 1 << 10;
+/// How long the listener rests when a connection cannot be taken.
+const REST: Duration = Duration::from_millis(100);
 
 /// Serves the socket for ever.
 pub async fn serve(listener: UnixListener, tasks: Tasks) {
@@ -36,7 +39,7 @@ pub async fn serve(listener: UnixListener, tasks: Tasks) {
             Err(error) => {
                 // Out of descriptors, mostly: others must close some first.
                 tracing::warn!(%error, "cannot accept a shim's event connection");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(REST).await;
             }
         }
     }

@@ -67,6 +67,10 @@ impl Images for ImagesService {
         let UpdateImageRequest { image, update_mask, source_date_epoch } = request.into_inner();
         let update = required(image, "image")?;
         check(&update.name, update_mask.as_ref())?;
+        if paths(update_mask.as_ref()).is_none_or(|paths| paths.iter().any(|path| path == "target"))
+        {
+            validate_target(&update)?;
+        }
         let supervisor = self.0.clone();
         let (image, freed) = to_its_end(async move {
             let change = |tx: &mut Transaction<'_>| {
@@ -133,6 +137,10 @@ fn validate(image: &Image) -> Result<(), Status> {
     if image.name.is_empty() || image.name.len() > MAX_NAME || image.name.contains('\0') {
         return Err(Status::invalid_argument("image.name must be a text of 1 to 4096 bytes"));
     }
+    validate_target(image)
+}
+
+fn validate_target(image: &Image) -> Result<(), Status> {
     match &image.target {
         Some(target) if !target.digest.is_empty() && target.size >= 0 => Ok(()),
         _ => Err(Status::invalid_argument("image.target needs a digest and a size")),
