@@ -1,15 +1,21 @@
-//! Builds the five programs into `target/gantry/`, where they find each other.
+//! Builds the five programs, and the daemon's proxy, into `target/gantry/`, where they find each
+//! other.
 
 use crate::workspace::{cargo, root, run};
 use anyhow::{Context, Result};
 use std::path::Path;
 
-/// Where shim and runtime are linked without a dynamic loader. It has a target folder of its own,
-/// so that the other programs' flags stay as they are.
+/// Where shim, runtime and proxy are linked without a dynamic loader. It has a target folder of its
+/// own, so that the other programs' flags stay as they are.
 const STATIC_TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Builds all five and puts them side by side.
+/// Builds all of them and puts them side by side.
 pub(crate) fn build() -> Result<()> {
+    let place = root().join("target/gantry");
+    std::fs::create_dir_all(&place).with_context(|| format!("create {}", place.display()))?;
+    // `./gantry` compares the sources' times with it: what is edited while this runs is newer.
+    let begun = place.join(".built.begun");
+    std::fs::write(&begun, "").with_context(|| format!("write {}", begun.display()))?;
     run(cargo(&[
         "build",
         "--release",
@@ -34,12 +40,12 @@ pub(crate) fn build() -> Result<()> {
         "shim-main",
         "-p",
         "runtime-main",
+        "-p",
+        "daemon-proxy",
     ]);
     small.env("RUSTFLAGS", "-Ctarget-feature=+crt-static");
     run(small)?;
 
-    let place = root().join("target/gantry");
-    std::fs::create_dir_all(&place).with_context(|| format!("create {}", place.display()))?;
     let release = root().join("target/release");
     let small = root().join("target/static").join(STATIC_TARGET).join("small");
     for (from, program) in [
@@ -48,11 +54,11 @@ pub(crate) fn build() -> Result<()> {
         (&release, "gantry-supervisor"),
         (&small, "containerd-shim-gantry-v2"),
         (&small, "gantry-runtime"),
+        (&small, "gantry-proxy"),
     ] {
         install(&from.join(program), &place.join(program))?;
     }
-    std::fs::write(place.join(".built"), "")?;
-    Ok(())
+    std::fs::rename(&begun, place.join(".built")).context("note what was built")
 }
 
 /// Replaces `to` by a link to `from`'s content, unless it is that already: a running program keeps

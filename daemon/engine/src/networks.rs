@@ -4,8 +4,11 @@ use crate::error::{Error, Result};
 use crate::shared::{Shared, blocking};
 use base_errors::{Chain, Classify, Kind};
 use contracts_engine_api::Filters;
-use contracts_engine_api::network::{EndpointResource, Ipam, IpamConfig, Network};
+use contracts_engine_api::network::{
+    EndpointResource, Ipam, IpamConfig, IpamStatus, Network, NetworkStatus, SubnetStatus,
+};
 use daemon_network::NetworkRecord;
+use std::collections::BTreeMap;
 
 impl Shared {
     /// `GET /networks`.
@@ -41,9 +44,10 @@ impl Shared {
         let found = blocking("find network", move || {
             let network = networks.find(&wanted)?;
             let attachments = networks.attachments(&network.id);
-            Ok::<_, daemon_network::Error>((network, attachments))
+            let usage = networks.address_use(&network.id);
+            Ok::<_, daemon_network::Error>((network, attachments, usage))
         });
-        let (record, attachments) = found.await?.map_err(|error| match error.kind() {
+        let (record, attachments, usage) = found.await?.map_err(|error| match error.kind() {
             Kind::NotFound => Error::NoSuchNetwork(id.to_owned()),
             kind => Error::Remote { kind, message: Chain(&error).to_string() },
         })?;
@@ -63,6 +67,12 @@ impl Shared {
             (attachment.container.to_string(), resource)
         });
         network.containers = Some(resources.collect());
+        let subnets = usage.map(|usage| {
+            let status =
+                SubnetStatus { ips_in_use: usage.in_use, dynamic_ips_available: usage.available };
+            BTreeMap::from([(usage.subnet.to_string(), status)])
+        });
+        network.status = Some(NetworkStatus { ipam: IpamStatus { subnets } });
         Ok(network)
     }
 }

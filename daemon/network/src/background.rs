@@ -6,6 +6,7 @@
 
 use crate::bridge::{Bridge, LINK_DIGITS, host_name_prefix};
 use crate::namespace::{self, Interface};
+use crate::proxies::Proxies;
 use crate::sandbox::{random_mac, random_sandbox_id};
 use crate::state::State;
 use crate::store::Store;
@@ -36,6 +37,7 @@ pub(crate) struct Ready {
 pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) bridge: Option<Bridge>,
+    pub(crate) proxies: Proxies,
     pub(crate) firewall: Option<Mutex<Firewall>>,
     pub(crate) state: Mutex<State>,
     /// Told when the worker has something to do, and when it has done it.
@@ -152,6 +154,22 @@ impl Shared {
         Ok(Ready { sandbox_id, netns, interface })
     }
 
+    /// Sees to it that the bridge is there: somebody may have deleted it. It is made again as it
+    /// was, and the sandboxes' links are plugged into it, so that their containers notice a pause
+    /// only.
+    pub(crate) fn keep_bridge(&self) -> Result<(), Error> {
+        let Some(bridge) = self.bridge.as_ref().filter(|bridge| !bridge.is_there()) else {
+            return Ok(());
+        };
+        let ends: Vec<String> = {
+            let state = self.state();
+            let ends = state.live().flat_map(|sandbox| &sandbox.endpoints);
+            ends.filter_map(|end| end.host_interface.clone()).collect()
+        };
+        tracing::warn!(bridge = bridge.name, "bridge was deleted by somebody; making it again");
+        bridge.restore(&ends)
+    }
+
     /// Docker may have been started since we last looked.
     pub(crate) fn answer_docker(&self) {
         let Some(firewall) = &self.firewall else { return };
@@ -170,17 +188,19 @@ fn link_prefix(path: &Path) -> Option<String> {
 
 fn delete_links(prefixes: &[String]) -> Result<(), kernel_netlink::Error> {
     let mut routes = RouteSocket::open()?;
-    let mut changes = Changes::new();
-    for link in routes.links()? {
-        if prefixes.iter().any(|prefix| link.name.starts_with(prefix.as_str())) {
-            changes.delete_link(link.index);
+    let links = routes.links()?;
+    let ours = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()));
+    let mut outcome = Ok(());
+    for link in links.into_iter().filter(|link| ours(&link.name)) {
+        let mut changes = Changes::new();
+        changes.delete_link(link.index);
+        match routes.apply(&changes) {
+            // Gone by itself meanwhile.
+            Err(error) if error.os_error() == rustix::io::Errno::NODEV.raw_os_error() => {}
+            result => outcome = outcome.and(result),
         }
     }
-    match routes.apply(&changes) {
-        // Gone by itself between the two.
-        Err(error) if error.os_error() == rustix::io::Errno::NODEV.raw_os_error() => Ok(()),
-        result => result,
-    }
+    outcome
 }
 
 /// The beginnings of names of links on the bridge that belong to none of these sandboxes: what a
@@ -189,7 +209,7 @@ pub(crate) fn stale_links(bridge: &Bridge, live: &[String]) -> Result<Vec<String
     let links = RouteSocket::open()
         .and_then(|mut routes| routes.links())
         .map_err(|error| Error::kernel("list links", error))?;
-    let ours = links.into_iter().filter(|link| link.master == Some(bridge.index));
+    let ours = links.into_iter().filter(|link| link.master == Some(bridge.index()));
     let ours = ours.map(|link| link.name).filter(|name| name.starts_with(&host_name_prefix("")));
     Ok(ours.filter(|name| !live.contains(name)).collect())
 }

@@ -3,9 +3,15 @@
 use crate::record::NetworkRecord;
 use crate::{AddressPool, Error, Ipv4Subnet, NetworksConfig};
 use kernel_netlink::route::{Address, Changes, Link, LinkChange, Route, RouteSocket};
+use rustix::io::Errno;
+use rustix::net::netdevice::name_to_index;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Name of the bridge option in a network's record.
 pub(crate) const NAME_OPTION: &str = "com.docker.network.bridge.name";
@@ -22,13 +28,20 @@ pub(crate) fn host_name_prefix(digits: &str) -> String {
 }
 
 /// A bridge that is up and has its address.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Bridge {
     pub(crate) name: String,
-    pub(crate) index: u32,
     pub(crate) subnet: Ipv4Subnet,
     pub(crate) gateway: Ipv4Addr,
     pub(crate) mtu: u32,
+    /// Containers remember the gateway's hardware address.
+    mac: [u8; 6],
+    alias: String,
+    ip_forward: bool,
+    /// Its index; another one once it had to be made again.
+    index: AtomicU32,
+    /// By which links are looked up; also held while the bridge is made again.
+    probe: Mutex<OwnedFd>,
 }
 
 impl Bridge {
@@ -42,7 +55,8 @@ impl Bridge {
             let step = step.to_owned();
             move |error: kernel_netlink::Error| Error::kernel(step, error)
         };
-        let link = find_or_create(&mut routes, config)?;
+        let alias = format!("gantry:{}", config.data_root.display());
+        let link = find_or_create(&mut routes, config, &alias)?;
         let addresses = routes.addresses().map_err(failed("list addresses"))?;
         let own: Vec<&Address> = addresses.iter().filter(|a| a.link == link.index).collect();
         let (gateway, prefix_length) = match (config.bip, own.first()) {
@@ -56,6 +70,13 @@ impl Bridge {
             }
         };
         let mut changes = Changes::new();
+        if config.bip.is_some() && config.bridge.is_none() {
+            // An earlier --bip would stay the first, and so the source of what the host sends.
+            let wanted = (gateway, prefix_length);
+            for old in own.iter().filter(|a| (a.address, a.prefix_length) != wanted) {
+                changes.delete_address(link.index, old.address, old.prefix_length);
+            }
+        }
         if !own.iter().any(|a| (a.address, a.prefix_length) == (gateway, prefix_length)) {
             changes.add_address(link.index, gateway, prefix_length);
         }
@@ -64,43 +85,105 @@ impl Bridge {
         routes.apply(&changes).map_err(failed("set up bridge"))?;
         set_kernel_options(&link.name, config.ip_forward)?;
         Ok(Self {
-            index: link.index,
+            index: AtomicU32::new(link.index),
             subnet: Ipv4Subnet::containing(gateway, prefix_length),
             gateway,
             mtu: config.mtu,
+            mac: link.mac.unwrap_or_else(|| crate::sandbox::random_mac().0),
             name: link.name,
+            alias,
+            ip_forward: config.ip_forward,
+            probe: Mutex::new(probe().map_err(|errno| Error::kernel("open a socket", errno))?),
         })
+    }
+
+    /// Its index in the kernel.
+    pub(crate) fn index(&self) -> u32 {
+        self.index.load(Ordering::Acquire)
+    }
+
+    /// Whether the kernel still has it, and not another of its name.
+    pub(crate) fn is_there(&self) -> bool {
+        let probe = self.probe.lock().unwrap_or_else(PoisonError::into_inner);
+        name_to_index(&*probe, &self.name).is_ok_and(|index| index == self.index())
+    }
+
+    /// Makes it again, after somebody has deleted it, and plugs these links into it.
+    pub(crate) fn restore(&self, links: &[String]) -> Result<(), Error> {
+        let probe = self.probe.lock().unwrap_or_else(PoisonError::into_inner);
+        if name_to_index(&*probe, &self.name).is_ok_and(|index| index == self.index()) {
+            // Another thread was quicker.
+            return Ok(());
+        }
+        let failed = |error| Error::kernel(format!("make bridge {} again", self.name), error);
+        let mut routes = RouteSocket::open().map_err(failed)?;
+        let link = match routes.link(&self.name).map_err(failed)? {
+            Some(link) => link,
+            None => {
+                create(&mut routes, &self.name, self.mac, self.mtu, &self.alias).map_err(failed)?
+            }
+        };
+        let mut changes = Changes::new();
+        let prefix_length = self.subnet.prefix_length();
+        let addresses = routes.addresses().map_err(failed)?;
+        if !addresses.iter().any(|a| (a.link, a.address) == (link.index, self.gateway)) {
+            changes.add_address(link.index, self.gateway, prefix_length);
+        }
+        changes.set_link(link.index, &LinkChange { up: true, ..LinkChange::default() });
+        for name in links {
+            let Some(end) = routes.link(name).map_err(failed)? else { continue };
+            let master = Some(link.index);
+            changes.set_link(end.index, &LinkChange { up: true, master, ..LinkChange::default() });
+            changes.set_hairpin(name);
+        }
+        routes.apply(&changes).map_err(failed)?;
+        set_kernel_options(&self.name, self.ip_forward)?;
+        self.index.store(link.index, Ordering::Release);
+        Ok(())
     }
 
     /// Deletes the bridge.
     pub(crate) fn remove(&self) -> Result<(), Error> {
         let mut changes = Changes::new();
-        changes.delete_link(self.index);
-        RouteSocket::open()
-            .and_then(|mut routes| routes.apply(&changes))
-            .map_err(|error| Error::kernel(format!("delete bridge {}", self.name), error))
+        changes.delete_link(self.index());
+        let deleted = RouteSocket::open().and_then(|mut routes| routes.apply(&changes));
+        match deleted {
+            // Somebody else has.
+            Err(error) if error.os_error() == Errno::NODEV.raw_os_error() => Ok(()),
+            result => result.map_err(|e| Error::kernel(format!("delete bridge {}", self.name), e)),
+        }
     }
+}
+
+/// A socket of this network namespace.
+fn probe() -> rustix::io::Result<OwnedFd> {
+    socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
 }
 
 /// A bridge carries the data root of its daemon as its alias, so that several daemons on one
 /// machine each find their own.
-fn find_or_create(routes: &mut RouteSocket, config: &NetworksConfig) -> Result<Link, Error> {
+fn find_or_create(
+    routes: &mut RouteSocket,
+    config: &NetworksConfig,
+    alias: &str,
+) -> Result<Link, Error> {
     let failed = |error| Error::kernel("create bridge", io::Error::from(error));
-    let alias = format!("gantry:{}", config.data_root.display());
+    // Without an address of its own, a bridge's would change with its ports.
+    let mac = crate::sandbox::random_mac().0;
     let links = routes.links().map_err(failed)?;
     let exists = |name: &str| links.iter().find(|link| link.name == name);
     if let Some(name) = &config.bridge {
         return match exists(name) {
             Some(link) => Ok(link.clone()),
-            None => create(routes, name, config.mtu, &alias).map_err(failed),
+            None => create(routes, name, mac, config.mtu, alias).map_err(failed),
         };
     }
-    if let Some(own) = links.iter().find(|link| link.alias.as_ref() == Some(&alias)) {
+    if let Some(own) = links.iter().find(|link| link.alias.as_deref() == Some(alias)) {
         return Ok(own.clone());
     }
     let names = (0..BRIDGES).map(|number| format!("gantry{number}"));
     for name in names.filter(|name| exists(name).is_none()) {
-        match create(routes, &name, config.mtu, &alias) {
+        match create(routes, &name, mac, config.mtu, alias) {
             // Another daemon was quicker.
             Err(error) if error.io_kind() == io::ErrorKind::AlreadyExists => {}
             result => return result.map_err(failed),
@@ -112,12 +195,12 @@ fn find_or_create(routes: &mut RouteSocket, config: &NetworksConfig) -> Result<L
 fn create(
     routes: &mut RouteSocket,
     name: &str,
+    mac: [u8; 6],
     mtu: u32,
     alias: &str,
 ) -> Result<Link, kernel_netlink::Error> {
     let mut changes = Changes::new();
-    // Without an address of its own, a bridge's would change with its ports.
-    changes.add_bridge(name, crate::sandbox::random_mac().0, mtu);
+    changes.add_bridge(name, mac, mtu);
     routes.apply(&changes)?;
     let link = routes.link(name)?.ok_or(kernel_netlink::Error::Malformed("bridge is gone"))?;
     let mut changes = Changes::new();

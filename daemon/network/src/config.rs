@@ -37,12 +37,15 @@ pub struct NetworksConfig {
     pub host_binding_ipv4: Ipv4Addr,
     /// `--ip-forward`: switch forwarding on.
     pub ip_forward: bool,
+    /// `--userland-proxy` and `--userland-proxy-path`: the program that carries what reaches ports
+    /// published on IPv6 addresses; without one, ports are published on IPv4 only.
+    pub userland_proxy: Option<PathBuf>,
     /// How many ready sandboxes to keep; 0 makes each when it is asked for.
     pub sandbox_pool_size: usize,
 }
 
 impl NetworksConfig {
-    /// Docker's defaults below these two roots, and a pool of eight sandboxes.
+    /// Docker's defaults below these two roots, without a proxy, and a pool of eight sandboxes.
     #[must_use]
     pub fn new(data_root: PathBuf, exec_root: PathBuf) -> Self {
         Self {
@@ -56,6 +59,7 @@ impl NetworksConfig {
             masquerade: true,
             host_binding_ipv4: Ipv4Addr::UNSPECIFIED,
             ip_forward: true,
+            userland_proxy: None,
             sandbox_pool_size: 8,
         }
     }

@@ -4,17 +4,20 @@ use crate::background::Ready;
 use crate::bridge::{Bridge, LINK_DIGITS, host_name_prefix};
 use crate::error::PortError;
 use crate::namespace::{self, Interface};
+use crate::ports::Taken;
+use crate::proxies::{Starting, needs_proxy, proxy_name};
 use crate::sandbox::{random_mac, random_sandbox_id};
 use crate::state::{Slot, State, forwardings_of};
 use crate::store::VERSION;
 use crate::{
-    Endpoint, EndpointRequest, Error, MacAddress, NetworkRecord, Networks, Protocol, Sandbox,
-    SandboxRequest, predefined,
+    Endpoint, EndpointRequest, Error, MacAddress, NetworkRecord, Networks, Protocol, PublishedPort,
+    Sandbox, SandboxRequest, predefined,
 };
 use base_errors::Chain;
 use base_ids::{ContainerId, EndpointId};
 use kernel_netlink::conntrack::forget_connections_to;
 use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
 use std::sync::PoisonError;
 
 /// Docker's name for the daemon's own namespace.
@@ -23,6 +26,8 @@ const HOST_NETNS: &str = "default";
 /// What a new sandbox is made of, once all that it needs has been taken.
 struct Plan {
     sandbox: Sandbox,
+    /// Sockets of its ports, for its proxy.
+    listeners: Vec<(PublishedPort, OwnedFd)>,
     /// Interfaces still to be made.
     missing: Vec<Interface>,
     /// Whether the namespace is still to be made.
@@ -36,6 +41,9 @@ impl Networks {
     /// What was asked for cannot be had; nothing is left behind then.
     pub fn create_sandbox(&self, request: &SandboxRequest) -> Result<Sandbox, Error> {
         let networks = self.networks_of(request)?;
+        if networks.iter().any(|network| network.name == predefined::BRIDGE) {
+            self.shared.keep_bridge()?;
+        }
         let plan = self.plan(request, &networks)?;
         let result = self.carry_out(&plan, &request.name);
         let mut state = self.shared.state();
@@ -57,32 +65,38 @@ impl Networks {
     }
 
     /// Frees a sandbox's ports and addresses; the kernel's part follows in the background. No
-    /// sandbox of that owner is no error.
+    /// sandbox of that owner is no error; one that is being made is waited for.
     ///
     /// # Errors
     /// The forwarding or the record cannot be removed.
     pub fn remove_sandbox(&self, id: &ContainerId) -> Result<(), Error> {
-        let sandbox = {
-            let mut state = self.shared.state();
-            match state.sandboxes.insert(id.clone(), Slot::Busy) {
-                Some(Slot::Live(sandbox)) => sandbox,
-                Some(Slot::Busy) => return Ok(()),
-                None => {
-                    state.sandboxes.remove(id);
-                    return Ok(());
-                }
-            }
-        };
+        let Some(sandbox) = self.occupy(id) else { return Ok(()) };
         let result = self.withdraw(&sandbox).and_then(|()| self.shared.store.remove_sandbox(id));
         let mut state = self.shared.state();
         if let Err(error) = result {
             state.sandboxes.insert(id.clone(), Slot::Live(sandbox));
+            self.shared.changed.notify_all();
             return Err(error);
         }
         state.sandboxes.remove(id);
         state.release(&sandbox);
         self.doom(&mut state, &sandbox);
         Ok(())
+    }
+
+    /// Takes a sandbox out of its slot, once nobody else works on it; the slot is busy then.
+    fn occupy(&self, id: &ContainerId) -> Option<Box<Sandbox>> {
+        let mut state = self.shared.state();
+        loop {
+            let slot = state.sandboxes.get_mut(id)?;
+            match std::mem::replace(slot, Slot::Busy) {
+                Slot::Live(sandbox) => return Some(sandbox),
+                Slot::Busy => {
+                    let changed = self.shared.changed.wait(state);
+                    state = changed.unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
     }
 
     fn networks_of(&self, request: &SandboxRequest) -> Result<Vec<&NetworkRecord>, Error> {
@@ -110,7 +124,9 @@ impl Networks {
         let mut plan = self.plan_namespace(&mut state, request, networks)?;
         let result = state.ports.take_all(&request.ports, self.config.host_binding_ipv4);
         match result {
-            Ok(ports) => plan.sandbox.ports = ports,
+            Ok(Taken { ports, listeners }) => {
+                (plan.sandbox.ports, plan.listeners) = (ports, listeners);
+            }
             Err(source) => {
                 state.release(&plan.sandbox);
                 self.doom(&mut state, &plan.sandbox);
@@ -127,13 +143,13 @@ impl Networks {
         request: &SandboxRequest,
         networks: &[&NetworkRecord],
     ) -> Result<Plan, Error> {
-        let ready = match (&request.endpoints[..], networks) {
-            ([endpoint], [network])
+        let ready = match (&request.endpoints[..], networks, &self.shared.bridge) {
+            ([endpoint], [network], Some(bridge))
                 if network.name == predefined::BRIDGE
                     && endpoint.ipv4.is_none()
                     && endpoint.mac.is_none() =>
             {
-                state.pool.pop_front()
+                state.take_ready(bridge.index())
             }
             _ => None,
         };
@@ -173,7 +189,7 @@ impl Networks {
             sandbox.endpoints.push(with_interface(network, &interface, bridge.gateway));
             missing.push(interface);
         }
-        Ok(Plan { sandbox, missing, make: true })
+        Ok(Plan { sandbox, listeners: Vec::new(), missing, make: true })
     }
 
     /// The kernel's part, then the record: once that is written, the sandbox exists.
@@ -189,11 +205,20 @@ impl Networks {
             }
         }
         self.publish(sandbox, name)?;
-        self.shared.store.write_sandbox(sandbox).inspect_err(|_| {
-            if let Err(error) = self.withdraw(sandbox) {
-                tracing::warn!(error = %Chain(&error), "published ports not taken back");
+        self.settle(plan).inspect_err(|_| {
+            let undone = self.withdraw(sandbox);
+            if let Err(error) = undone.and_then(|()| self.shared.store.remove_sandbox(&sandbox.id))
+            {
+                tracing::warn!(error = %Chain(&error), "failed sandbox not taken back");
             }
         })
+    }
+
+    /// The proxy, which begins while the record is written.
+    fn settle(&self, plan: &Plan) -> Result<(), Error> {
+        let starting = self.shared.proxies.start(&plan.sandbox, &plan.listeners)?;
+        self.shared.store.write_sandbox(&plan.sandbox)?;
+        starting.map_or(Ok(()), Starting::ready)
     }
 
     fn publish(&self, sandbox: &Sandbox, name: &str) -> Result<(), Error> {
@@ -208,6 +233,9 @@ impl Networks {
     }
 
     fn withdraw(&self, sandbox: &Sandbox) -> Result<(), Error> {
+        if sandbox.ports.iter().any(needs_proxy) {
+            self.shared.proxies.stop(proxy_name(&sandbox.sandbox_id));
+        }
         let Some(firewall) = self.shared.firewall.as_ref().filter(|_| !sandbox.ports.is_empty())
         else {
             return Ok(());
@@ -242,7 +270,7 @@ impl Bridge {
         Interface {
             name: format!("eth{index}"),
             host_name: format!("{}{index}", host_name_prefix(&sandbox_id[..LINK_DIGITS])),
-            bridge: self.index,
+            bridge: self.index(),
             mtu: self.mtu,
             mac: mac.0,
             ipv4,
@@ -265,7 +293,7 @@ fn from_pool(request: &SandboxRequest, network: &NetworkRecord, ready: Ready) ->
         endpoints,
         ports: Vec::new(),
     };
-    Plan { sandbox, missing: Vec::new(), make: false }
+    Plan { sandbox, listeners: Vec::new(), missing: Vec::new(), make: false }
 }
 
 fn take_address(

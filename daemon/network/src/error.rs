@@ -3,7 +3,7 @@
 use base_errors::{Classify, Kind};
 use base_ids::ContainerId;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::Protocol;
@@ -69,12 +69,20 @@ pub enum Error {
         source: io::Error,
     },
     /// A stored record cannot be understood.
-    #[error("read {path}: damaged or written by a newer version")]
+    #[error("read {path}: damaged")]
     Record {
         /// Which.
         path: PathBuf,
         /// What the parser said.
         source: serde_json::Error,
+    },
+    /// A stored record has a form that only a newer daemon knows.
+    #[error("read {path}: written by a newer version (form {version})")]
+    NewerRecord {
+        /// Which.
+        path: PathBuf,
+        /// The form's version.
+        version: u32,
     },
     /// The kernel refused a step.
     #[error("{step}")]
@@ -90,7 +98,7 @@ pub enum Error {
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
     /// Another sandbox has it.
-    #[error("Bind for {host_ip}:{host_port} failed: port is already allocated")]
+    #[error("Bind for {} failed: port is already allocated", SocketAddr::new(*.host_ip, *.host_port))]
     Allocated {
         /// The host's address.
         host_ip: IpAddr,
@@ -98,7 +106,11 @@ pub enum PortError {
         host_port: u16,
     },
     /// Another program has it, or it may not be had.
-    #[error("failed to bind host port {host_ip}:{host_port}/{protocol}: {}", reason(.source))]
+    #[error(
+        "failed to bind host port {}/{protocol}: {}",
+        SocketAddr::new(*.host_ip, *.host_port),
+        reason(.source)
+    )]
     Bind {
         /// The host's address.
         host_ip: IpAddr,
@@ -112,9 +124,17 @@ pub enum PortError {
     /// Nothing is free in the range.
     #[error("all ports are allocated")]
     Exhausted,
-    /// The default network has no IPv6.
-    #[error("cannot publish on {0}: IPv6 port publishing is not implemented")]
-    Ipv6(IpAddr),
+    /// Nobody could carry what reaches the port to an IPv4 address.
+    #[error(
+        "cannot publish {protocol} on {host_ip}: containers have IPv4 addresses only, and no \
+         userland proxy carries it to them"
+    )]
+    Ipv6 {
+        /// The host's address.
+        host_ip: IpAddr,
+        /// The protocol.
+        protocol: Protocol,
+    },
     /// The kernel refused the forwarding.
     #[error("program forwarding: {0}")]
     Forward(io::Error),
@@ -154,6 +174,7 @@ impl Classify for Error {
             Self::NoAddressLeft { .. } | Self::NoSubnetLeft => Kind::ResourceExhausted,
             Self::Publish { .. } => Kind::Internal,
             Self::Record { .. } => Kind::DataLoss,
+            Self::NewerRecord { .. } => Kind::FailedPrecondition,
             Self::File { source, .. } | Self::Kernel { source, .. } => {
                 match Kind::from_io(source) {
                     // A missing file of ours is not a missing thing of the user's.

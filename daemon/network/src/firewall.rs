@@ -78,12 +78,17 @@ impl Firewall {
 
     /// Takes published ports back; likewise.
     pub(crate) fn withdraw(&mut self, ports: &[PublishedPort]) -> Result<(), Error> {
+        let before = self.published.clone();
         self.published.retain(|forwarding| !ports.contains(&forwarding.port));
         let mut batch = Batch::new();
         for (map, key) in ports.iter().filter_map(element_key) {
             batch.delete_element(&self.table, map, &key);
         }
-        self.socket.apply(&batch).or_else(|_| self.replace())
+        let result = self.socket.apply(&batch).or_else(|_| self.replace());
+        if result.is_err() {
+            self.published = before;
+        }
+        result
     }
 
     fn replace(&mut self) -> Result<(), Error> {

@@ -7,9 +7,10 @@
 //!
 //! Not here: name resolution between containers, and networks that users define.
 //!
-//! Invariants: no external program is ever executed; a sandbox that was handed out is on disk
+//! Invariants: no program of others is ever executed; a sandbox that was handed out is on disk
 //! before its creator is answered, so that [`Networks::adopt`] can tell the living from the dead
-//! after a crash; published ports are forwarded by the kernel alone, so that they outlive us.
+//! after a crash; published ports are forwarded by the kernel, on IPv6 addresses by a process of
+//! their own (`daemon/proxy`), so that they outlive us.
 
 #![forbid(unsafe_code)]
 
@@ -26,6 +27,7 @@ mod subnet;
 mod addresses;
 mod background;
 mod ports;
+mod proxies;
 mod state;
 mod store;
 
@@ -38,7 +40,7 @@ mod error;
 pub use config::{AddressPool, NetworksConfig};
 pub use error::{Error, PortError};
 pub use networks::Networks;
-pub use record::{Attachment, Ipam, IpamConfig, NetworkRecord};
+pub use record::{AddressUse, Attachment, Ipam, IpamConfig, NetworkRecord};
 pub use resolver::{ResolverOptions, host_resolv_conf, hosts_file, resolv_conf};
 pub use sandbox::{
     Endpoint, EndpointRequest, InterfaceCounters, InvalidMacAddress, MacAddress, PortRequest,

@@ -4,16 +4,19 @@ use crate::addresses::Addresses;
 use crate::background::{Shared, stale_links};
 use crate::bridge::Bridge;
 use crate::firewall::{Firewall, Scope};
-use crate::ports::{Ports, ephemeral_range};
+use crate::ports::{Ports, ephemeral_range, reserve};
 use crate::predefined;
+use crate::proxies::{Proxies, Starting, needs_proxy, proxy_name};
 use crate::state::{Slot, State};
 use crate::store::Store;
 use crate::{
-    Attachment, Error, InterfaceCounters, NetworkRecord, NetworksConfig, Sandbox, namespace,
+    AddressUse, Attachment, Error, InterfaceCounters, IpamConfig, NetworkRecord, NetworksConfig,
+    PublishedPort, Sandbox, namespace,
 };
 use base_errors::Chain;
 use base_ids::{ContainerId, NetworkId};
 use kernel_netlink::route::RouteSocket;
+use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -47,8 +50,11 @@ impl Networks {
             store.write_network(network)?;
         }
         let addresses = bridge.as_ref().map(|b| Addresses::new(b.subnet, b.gateway));
-        let mut state = State::new(addresses, Ports::new(ephemeral_range()));
+        let proxies = Proxies::new(config.userland_proxy.clone(), store.proxies());
+        let ports = Ports::new(ephemeral_range(), proxies.available());
+        let mut state = State::new(addresses, ports);
         recall(&mut state, &store, bridge.as_ref())?;
+        recall_proxies(&state, &proxies)?;
         let firewall = match &bridge {
             Some(bridge) => Some(Mutex::new(open_firewall(&config, bridge, &state)?)),
             None => None,
@@ -56,6 +62,7 @@ impl Networks {
         let shared = Arc::new(Shared {
             store,
             bridge,
+            proxies,
             firewall,
             state: Mutex::new(state),
             changed: Condvar::new(),
@@ -115,6 +122,19 @@ impl Networks {
             }));
         }
         all
+    }
+
+    /// How full a network's subnet is; `None` for a network without one.
+    #[must_use]
+    pub fn address_use(&self, network: &NetworkId) -> Option<AddressUse> {
+        let network = self.networks.iter().find(|one| one.id == *network)?;
+        let IpamConfig { subnet, gateway } = *network.ipam.config.first()?;
+        let containers = self.attachments(&network.id);
+        let containers = containers.iter().filter(|attachment| attachment.ipv4.is_some()).count();
+        let reserved = HashSet::from([subnet.network(), subnet.broadcast(), gateway]).len();
+        let all = 1_u64 << (32 - subnet.prefix_length());
+        let in_use = u64::try_from(containers + reserved).unwrap_or(all).min(all);
+        Some(AddressUse { subnet, in_use, available: all - in_use })
     }
 
     /// A container's sandbox.
@@ -248,6 +268,35 @@ fn recall(state: &mut State, store: &Store, bridge: Option<&Bridge>) -> Result<(
         let live: Vec<String> = ends.filter_map(|end| end.host_interface.clone()).collect();
         let stale = stale_links(bridge, &live)?;
         state.fading.extend(stale.into_iter().map(|name| (Instant::now(), name)));
+    }
+    Ok(())
+}
+
+/// Ends the proxies that no sandbox has, and starts those that have died, unless their ports have
+/// been taken by others meanwhile.
+fn recall_proxies(state: &State, proxies: &Proxies) -> Result<(), Error> {
+    let live: Vec<&Sandbox> = state.live().collect();
+    proxies.stop_others(&live)?;
+    for sandbox in live {
+        let wanted: Vec<&PublishedPort> = sandbox.ports.iter().filter(|p| needs_proxy(p)).collect();
+        if wanted.is_empty() || proxies.is_running(sandbox) {
+            continue;
+        }
+        let mut listeners = Vec::new();
+        for port in wanted {
+            match reserve(port.protocol, port.host_ip, port.host_port) {
+                Ok(socket) => listeners.extend(socket.map(|socket| (port.clone(), socket))),
+                Err(error) => {
+                    tracing::warn!(container = %sandbox.id, error = %Chain(&error), "port not held");
+                }
+            }
+        }
+        // What the dead one has left in the place of the new one's control socket.
+        proxies.stop(proxy_name(&sandbox.sandbox_id));
+        let started = proxies.start(sandbox, &listeners);
+        if let Err(error) = started.and_then(|starting| starting.map_or(Ok(()), Starting::ready)) {
+            tracing::warn!(container = %sandbox.id, error = %Chain(&error), "no proxy for its ports");
+        }
     }
     Ok(())
 }

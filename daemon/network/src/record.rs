@@ -59,6 +59,17 @@ pub struct IpamConfig {
     pub gateway: Ipv4Addr,
 }
 
+/// How full a network's subnet is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressUse {
+    /// The subnet.
+    pub subnet: Ipv4Subnet,
+    /// Addresses of containers, the gateway, and those that the subnet has for itself.
+    pub in_use: u64,
+    /// Addresses that containers can still have; those of sandboxes made ahead are among them.
+    pub available: u64,
+}
+
 /// A sandbox's place in a network, for `network inspect`'s `Containers`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {

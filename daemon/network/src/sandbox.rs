@@ -115,7 +115,8 @@ pub struct PortRequest {
     pub container_port: u16,
     /// Its protocol.
     pub protocol: Protocol,
-    /// The host's address; absent or unspecified means the daemon's `--ip`.
+    /// The host's address; absent means the daemon's `--ip`, and where that is all addresses, those
+    /// of IPv6 too.
     pub host_ip: Option<IpAddr>,
     /// The host's port, or a range to take the first free one from; absent means any of the
     /// ephemeral range.
@@ -138,7 +139,7 @@ pub struct Sandbox {
     pub host: bool,
     /// Its places in networks, in the order of the request.
     pub endpoints: Vec<Endpoint>,
-    /// Its published ports, in the order of the request.
+    /// Its published ports, in the order of the request; IPv4 comes before IPv6.
     pub ports: Vec<PublishedPort>,
 }
 
@@ -232,8 +233,9 @@ pub(crate) fn random_sandbox_id() -> String {
 
 fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    // A pool that is not ready yet would block; short reads do not happen below 256 bytes.
-    let _ = rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty());
+    // So few bytes come whole and uninterrupted once the kernel's generator is ready (getrandom(2)).
+    rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty())
+        .expect("every kernel with namespaces has getrandom");
     bytes
 }
 

@@ -76,6 +76,19 @@ impl State {
         self.addresses.as_ref().map_or(0, Addresses::free)
     }
 
+    /// A namespace made ahead, on the bridge of this index. Those that were on another, which
+    /// somebody has deleted, are doomed.
+    pub(crate) fn take_ready(&mut self, bridge: u32) -> Option<Ready> {
+        while let Some(ready) = self.pool.pop_front() {
+            if ready.interface.bridge == bridge {
+                return Some(ready);
+            }
+            self.release_address(ready.interface.ipv4);
+            self.doomed.push_back(ready.netns);
+        }
+        None
+    }
+
     pub(crate) fn release_address(&mut self, address: Ipv4Addr) {
         if let Some(addresses) = &mut self.addresses {
             addresses.release(address);

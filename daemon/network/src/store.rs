@@ -1,6 +1,7 @@
 //! Records on disk: networks below the data root, sandboxes below the exec root.
 
 use crate::{Error, NetworkRecord, Sandbox};
+use base_errors::Chain;
 use base_files::{Durability, replace};
 use base_ids::ContainerId;
 use serde::de::DeserializeOwned;
@@ -19,6 +20,7 @@ pub(crate) struct Store {
     networks: PathBuf,
     sandboxes: PathBuf,
     netns: PathBuf,
+    proxies: PathBuf,
 }
 
 impl Store {
@@ -28,11 +30,17 @@ impl Store {
             networks: data_root.join("networks"),
             sandboxes: exec_root.join("sandboxes"),
             netns: exec_root.join("netns"),
+            proxies: exec_root.join("proxies"),
         };
-        for directory in [&store.networks, &store.sandboxes, &store.netns] {
+        for directory in [&store.networks, &store.sandboxes, &store.netns, &store.proxies] {
             fs::create_dir_all(directory).map_err(|e| Error::file("create", directory, e))?;
         }
         Ok(store)
+    }
+
+    /// Where the proxies' control sockets are.
+    pub(crate) fn proxies(&self) -> PathBuf {
+        self.proxies.clone()
     }
 
     /// Where the namespace of this name is mounted.
@@ -46,8 +54,7 @@ impl Store {
     }
 
     pub(crate) fn networks(&self) -> Result<Vec<NetworkRecord>, Error> {
-        let all = records::<NetworkRecord>(&self.networks)?;
-        Ok(all.into_iter().map(|(_, record)| record).collect())
+        records(&self.networks)?.into_iter().map(|(_, record)| record).collect()
     }
 
     pub(crate) fn write_network(&self, network: &NetworkRecord) -> Result<(), Error> {
@@ -55,9 +62,21 @@ impl Store {
         write(&path, network, Durability::PowerLoss)
     }
 
+    /// The sandboxes' records. A damaged one is deleted: they are not meant to survive a loss of
+    /// power, and where the exec root is on a disk that may leave half of one.
     pub(crate) fn sandboxes(&self) -> Result<Vec<Sandbox>, Error> {
-        let all = records::<Sandbox>(&self.sandboxes)?;
-        Ok(all.into_iter().map(|(_, record)| record).collect())
+        let mut all = Vec::new();
+        for (path, record) in records(&self.sandboxes)? {
+            match record {
+                Ok(sandbox) => all.push(sandbox),
+                Err(error @ Error::Record { .. }) => {
+                    tracing::warn!(error = %Chain(&error), "sandbox forgotten");
+                    fs::remove_file(&path).map_err(|e| Error::file("remove", path, e))?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(all)
     }
 
     pub(crate) fn write_sandbox(&self, sandbox: &Sandbox) -> Result<(), Error> {
@@ -84,8 +103,11 @@ fn write(path: &Path, record: &impl serde::Serialize, durability: Durability) ->
     replace(path, &content, 0o600, durability).map_err(|e| Error::file("write", path, e))
 }
 
+/// A file's path, and the record in it.
+type Found<T> = (PathBuf, Result<T, Error>);
+
 /// The records of a directory; what a crash left half written has no `.json` name.
-fn records<T: DeserializeOwned>(directory: &Path) -> Result<Vec<(PathBuf, T)>, Error> {
+fn records<T: DeserializeOwned>(directory: &Path) -> Result<Vec<Found<T>>, Error> {
     let mut all = Vec::new();
     for path in paths_in(directory)? {
         if path.extension().is_none_or(|extension| extension != "json") {
@@ -96,11 +118,24 @@ fn records<T: DeserializeOwned>(directory: &Path) -> Result<Vec<(PathBuf, T)>, E
         File::open(&path)
             .and_then(|file| file.take(MAX_RECORD_BYTES).read_to_end(&mut content))
             .map_err(|error| Error::file("read", &path, error))?;
-        let record = serde_json::from_slice(&content)
-            .map_err(|source| Error::Record { path: path.clone(), source })?;
+        let record = parse(&path, &content);
         all.push((path, record));
     }
     Ok(all)
+}
+
+/// Reads a record; one of a later version is refused before its other fields are looked at.
+fn parse<T: DeserializeOwned>(path: &Path, content: &[u8]) -> Result<T, Error> {
+    #[derive(serde::Deserialize)]
+    struct Form {
+        version: u32,
+    }
+    let damaged = |source| Error::Record { path: path.to_owned(), source };
+    let Form { version } = serde_json::from_slice(content).map_err(damaged)?;
+    if version > VERSION {
+        return Err(Error::NewerRecord { path: path.to_owned(), version });
+    }
+    serde_json::from_slice(content).map_err(damaged)
 }
 
 fn paths_in(directory: &Path) -> Result<Vec<PathBuf>, Error> {
@@ -112,4 +147,51 @@ fn paths_in(directory: &Path) -> Result<Vec<PathBuf>, Error> {
         .map_err(failed)?;
     paths.sort();
     Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("data"), &folder.path().join("exec")).unwrap();
+        (folder, store)
+    }
+
+    #[test]
+    fn half_a_sandbox_is_forgotten_and_a_newer_one_refused() {
+        let (_folder, store) = store();
+        fs::write(store.sandboxes.join("half.json"), "{\"version\":1,\"id\":").unwrap();
+        assert!(store.sandboxes().unwrap().is_empty());
+        assert!(paths_in(&store.sandboxes).unwrap().is_empty());
+        let newer = store.sandboxes.join("newer.json");
+        fs::write(&newer, "{\"version\":2,\"shape\":\"unknown\"}").unwrap();
+        let error = store.sandboxes().unwrap_err().to_string();
+        assert!(error.ends_with("written by a newer version (form 2)"), "{error}");
+        assert!(newer.exists());
+    }
+
+    #[test]
+    fn a_damaged_network_is_an_error_and_stays() {
+        let (_folder, store) = store();
+        let path = store.networks.join("n.json");
+        fs::write(&path, "").unwrap();
+        assert!(matches!(store.networks(), Err(Error::Record { .. })));
+        assert!(path.exists());
+    }
+
+    /// As version 1 was first written, without whatever was added since.
+    #[test]
+    fn the_first_form_of_a_sandbox_is_read() {
+        let (_folder, store) = store();
+        let (container, id) = ("ab".repeat(32), "cd".repeat(32));
+        let text = format!(
+            r#"{{"version":1,"id":"{container}","sandbox_id":"{id}","netns":"/n","host":false,
+                "endpoints":[],"ports":[{{"container_port":80,"protocol":"tcp",
+                "host_ip":"0.0.0.0","host_port":8080}}]}}"#
+        );
+        fs::write(store.sandboxes.join(format!("{container}.json")), text).unwrap();
+        assert_eq!(store.sandboxes().unwrap()[0].ports[0].host_port, 8080);
+    }
 }

@@ -7,7 +7,7 @@ mod changes;
 mod queries;
 
 pub use changes::{Changes, LinkChange, Veth};
-pub use queries::{Address, Link, LinkCounters, Route};
+pub use queries::{Address, InterfaceAddress, Link, LinkCounters, Route};
 
 use crate::Error;
 use crate::socket::Socket;
@@ -19,6 +19,7 @@ const DELETE_LINK: u16 = 17;
 const GET_LINK: u16 = 18;
 const SET_LINK: u16 = 19;
 const NEW_ADDRESS: u16 = 20;
+const DELETE_ADDRESS: u16 = 21;
 const GET_ADDRESS: u16 = 22;
 const NEW_ROUTE: u16 = 24;
 const GET_ROUTE: u16 = 26;
@@ -43,6 +44,10 @@ impl RouteSocket {
     /// # Errors
     /// A change was refused, or the exchange failed.
     pub fn apply(&mut self, changes: &Changes) -> Result<(), Error> {
+        if changes.len() == 0 {
+            // The kernel answers ENODATA to a datagram of no bytes.
+            return Ok(());
+        }
         let mut answers = self.0.exchange(changes.messages())?;
         answers.sort_by_key(|answer| answer.sequence);
         if answers.len() < changes.len() {
@@ -94,6 +99,16 @@ impl RouteSocket {
         self.dump(GET_ADDRESS, &[AF_INET, 0, 0, 0, 0, 0, 0, 0], queries::address)
     }
 
+    /// A link's addresses of either family.
+    ///
+    /// # Errors
+    /// The exchange failed.
+    pub fn interface_addresses(&mut self, link: u32) -> Result<Vec<InterfaceAddress>, Error> {
+        let mut all = self.dump(GET_ADDRESS, &[0; 8], queries::interface_address)?;
+        all.retain(|address| address.link == link);
+        Ok(all)
+    }
+
     /// All IPv4 routes of the main table; the default route has prefix length 0.
     ///
     /// # Errors
@@ -118,4 +133,14 @@ impl RouteSocket {
 
 fn ipv4(bytes: &[u8]) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::from(<[u8; 4]>::try_from(bytes.get(..4)?).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_changes_are_applied_at_once() {
+        RouteSocket::open().unwrap().apply(&Changes::new()).unwrap();
+    }
 }

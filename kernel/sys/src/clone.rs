@@ -31,6 +31,25 @@ pub enum Cloned {
 /// # Errors
 /// The kernel's.
 pub fn clone3(flags: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned> {
+    clone_as(flags, cgroup, libc::SIGCHLD as u64, 0)
+}
+
+/// As [`clone3`], but the child is the caller's sibling: its parent is the caller's.
+///
+/// # Errors
+/// The kernel's; `EINVAL` for the first process of a pid namespace.
+pub fn clone_sibling(flags: CloneFlags) -> Result<Cloned> {
+    const CLONE_PARENT: u64 = 0x8000;
+    // The signal at its end is then the caller's own.
+    clone_as(flags, None, 0, CLONE_PARENT)
+}
+
+fn clone_as(
+    flags: CloneFlags,
+    cgroup: Option<BorrowedFd<'_>>,
+    exit_signal: u64,
+    parentage: u64,
+) -> Result<Cloned> {
     /// `struct clone_args`, version 2 (linux/sched.h).
     #[repr(C, align(8))]
     #[derive(Default)]
@@ -53,9 +72,9 @@ pub fn clone3(flags: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> Result<Clone
 
     let mut pidfd: libc::c_int = -1;
     let mut arguments = Arguments {
-        flags: flags.bits() | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
+        flags: flags.bits() | parentage | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
         pidfd: (&raw mut pidfd) as u64,
-        exit_signal: libc::SIGCHLD as u64,
+        exit_signal,
         ..Arguments::default()
     };
     if let Some(cgroup) = cgroup {

@@ -85,6 +85,16 @@ pub fn close_on_exec_from(first: u32) -> Result<()> {
         .map(drop)
 }
 
+/// Whether a descriptor is open and stays so over an exec, as those that a caller passed on are and
+/// those that a Rust program opened are not.
+#[must_use]
+pub fn is_inherited(number: u32) -> bool {
+    let Ok(number) = i32::try_from(number) else { return false };
+    // SAFETY: a descriptor number is asked about.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    flags >= 0 && flags & libc::FD_CLOEXEC == 0
+}
+
 /// The strings' addresses, then a null pointer.
 fn null_terminated(strings: &[CString]) -> Vec<*const c_char> {
     strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()

@@ -5,17 +5,19 @@
 //! call may be. A function returns the bare [`Errno`]; the caller's error enum says which step it
 //! was and what it acted on.
 //!
-//! - [`clone3`], [`execve`], [`exit_now`]: processes.
+//! - [`clone3`], [`clone_sibling`], [`execve`], [`exit_now`]: processes.
 //! - [`close_all_but`] closes what a forked child must not keep.
 //! - [`setns`], [`unshare`], [`namespace_of`]: namespaces.
 //! - [`mount`]: the calls that make and change mounts by descriptor.
 //! - [`message`]: datagrams with descriptors between parent and child.
+//! - [`datagram`]: IPv6 datagrams with the address that they were sent to.
 //! - [`seccomp`], [`network`], [`keyring`], [`scheduling`], [`bpf`], [`signals`]: one facility each.
 
 #![expect(unsafe_code, reason = "this crate is where unsafe code lives")]
 
 pub mod bpf;
 mod clone;
+pub mod datagram;
 mod descriptors;
 mod execute;
 pub mod keyring;
@@ -28,9 +30,11 @@ pub mod scheduling;
 pub mod seccomp;
 pub mod signals;
 
-pub use clone::{CloneFlags, Cloned, clone3};
+pub use clone::{CloneFlags, Cloned, clone_sibling, clone3};
 pub use descriptors::close_all_but;
-pub use execute::{close_on_exec_from, execute_descriptor, executed_descriptor, execve, exit_now};
+pub use execute::{
+    close_on_exec_from, execute_descriptor, executed_descriptor, execve, exit_now, is_inherited,
+};
 pub use namespaces::{NamespaceFlags, PidfdNamespace, namespace_of, setns, unshare};
 pub use rustix::io::Errno;
 

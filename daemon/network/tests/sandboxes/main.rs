@@ -7,12 +7,16 @@ mod world;
 
 use base_ids::ContainerId;
 use daemon_network::{Error, MacAddress, Networks, NetworksConfig, Protocol, SandboxRequest};
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
-use std::time::{Duration, Instant};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::time::Duration;
 use world::{World, output_of};
 
 fn v4(text: &str) -> Ipv4Addr {
     text.parse().unwrap()
+}
+
+fn v6(text: &str) -> IpAddr {
+    IpAddr::V6(text.parse().unwrap())
 }
 
 #[test]
@@ -417,22 +421,98 @@ fn two_daemons_have_a_bridge_and_a_subnet_each() {
 }
 
 #[test]
-fn a_sandbox_from_the_pool_takes_no_time() {
+fn what_was_made_ahead_is_handed_out_once() {
     World::run(|world| {
-        let networks = Networks::open(world.config(20)).unwrap();
+        let networks = Networks::open(world.config(4)).unwrap();
         networks.drain();
-        let mut times: Vec<Duration> = (0..10)
-            .map(|_| {
-                let request = world.request(&networks, &[]);
-                let start = Instant::now();
-                let sandbox = networks.create_sandbox(&request).unwrap();
-                let time = start.elapsed();
-                networks.remove_sandbox(&sandbox.id).unwrap();
-                time
-            })
-            .collect();
-        times.sort_unstable();
-        assert!(times[5] < Duration::from_millis(5), "median of {times:?}");
+        let mut ready = world.namespaces();
+        assert_eq!(ready.len(), 4);
+        for _ in 0..4 {
+            let sandbox = networks.create_sandbox(&world.request(&networks, &[])).unwrap();
+            let place = ready.iter().position(|path| *path == sandbox.netns);
+            ready.remove(place.expect("it was ready, and nobody has had it"));
+            networks.remove_sandbox(&sandbox.id).unwrap();
+        }
+        networks.shutdown();
+        world.assert_nothing_left();
+    });
+}
+
+#[test]
+fn a_bridge_that_somebody_has_deleted_is_made_again_with_everybody_on_it() {
+    World::run(|world| {
+        let networks = Networks::open(world.config(2)).unwrap();
+        networks.drain();
+        let port = world.port(Some(8081), None);
+        let first = networks.create_sandbox(&world.request(&networks, &[port])).unwrap();
+        let serving = world.serve(&first.netns, 80, "first");
+        let gateway = || world.inside(&first.netns, || output_of("ip", &["neigh"]));
+        assert_eq!(world.fetch(None, Ipv4Addr::LOCALHOST, 8081).unwrap().0, "first");
+        let before = gateway();
+        output_of("ip", &["link", "delete", "gantry0"]);
+        let second = networks.create_sandbox(&world.request(&networks, &[])).unwrap();
+        let address = first.endpoints[0].ipv4.unwrap();
+        for from in [None, Some(&*second.netns)] {
+            assert_eq!(world.fetch(from, address, 80).unwrap().0, "first", "{from:?}");
+        }
+        assert_eq!(world.fetch(None, Ipv4Addr::LOCALHOST, 8081).unwrap().0, "first");
+        let hardware = |text: &str| -> String {
+            let line = text.lines().find(|line| line.starts_with("172.17.0.1 ")).unwrap();
+            line.split_whitespace().nth(4).unwrap().to_owned()
+        };
+        assert_eq!(hardware(&before), hardware(&gateway()), "containers remember it");
+        networks.remove_sandbox(&first.id).unwrap();
+        networks.remove_sandbox(&second.id).unwrap();
+        drop(serving);
+        // What is deleted already is no failure at the end.
+        output_of("ip", &["link", "delete", "gantry0"]);
+        networks.shutdown();
+        world.assert_nothing_left();
+    });
+}
+
+#[test]
+fn another_address_of_the_bridge_takes_the_place_of_the_old_one() {
+    World::run(|world| {
+        for address in ["10.7.0.1", "10.8.0.1"] {
+            let config = NetworksConfig { bip: Some((v4(address), 24)), ..world.config(0) };
+            let networks = Networks::open(config).unwrap();
+            let shown = output_of("ip", &["-4", "-brief", "address", "show", "gantry0"]);
+            assert!(shown.trim_end().ends_with(&format!("{address}/24")), "{shown}");
+            assert_eq!(shown.matches('/').count(), 1, "{shown}");
+            drop(networks);
+        }
+        Networks::open(world.config(0)).unwrap().shutdown();
+        world.assert_nothing_left();
+    });
+}
+
+#[test]
+fn a_port_is_published_on_ipv6_too_until_its_sandbox_goes() {
+    World::run(|world| {
+        let networks = Networks::open(world.config(0)).unwrap();
+        let request = world.request(&networks, &[world.port(Some(8081), None)]);
+        let sandbox = networks.create_sandbox(&request).unwrap();
+        let hosts: Vec<String> = sandbox.ports.iter().map(|p| p.host_ip.to_string()).collect();
+        assert_eq!(hosts, ["0.0.0.0", "::"]);
+        let serving = world.serve(&sandbox.netns, 80, "hello");
+        let (body, seen) = world.fetch(None, Ipv6Addr::LOCALHOST, 8081).unwrap();
+        assert_eq!((body.as_str(), seen), ("hello", v4("172.17.0.1")));
+        assert!(std::net::TcpListener::bind("[::]:8081").is_err());
+        let other = world.request(&networks, &[world.port(Some(8081), Some(v6("::1")))]);
+        let error = networks.create_sandbox(&other).unwrap_err().to_string();
+        assert!(
+            error.ends_with("Bind for [::1]:8081 failed: port is already allocated"),
+            "{error}"
+        );
+        networks.remove_sandbox(&sandbox.id).unwrap();
+        let only = networks.create_sandbox(&other).unwrap();
+        assert!(world.fetch(None, v4("127.0.0.1"), 8081).is_err());
+        let serving_only = world.serve(&only.netns, 80, "only");
+        assert_eq!(world.fetch(None, Ipv6Addr::LOCALHOST, 8081).unwrap().0, "only");
+        networks.remove_sandbox(&only.id).unwrap();
+        drop(std::net::TcpListener::bind("[::]:8081").unwrap());
+        drop((serving, serving_only));
         networks.shutdown();
         world.assert_nothing_left();
     });
@@ -446,6 +526,7 @@ fn after_a_kill_the_living_are_adopted_and_the_dead_are_gone() {
         child.kill();
         let serving = world.serve(&live.netns, 80, "alive");
         assert_eq!(world.fetch(None, Ipv4Addr::LOCALHOST, 8081).unwrap().0, "alive", "no daemon");
+        assert_eq!(world.fetch(None, Ipv6Addr::LOCALHOST, 8081).unwrap().0, "alive", "no daemon");
 
         let networks = Networks::open(world.config(2)).unwrap();
         assert_eq!(world.fetch(None, Ipv4Addr::LOCALHOST, 8081).unwrap().0, "alive", "reopened");
@@ -454,6 +535,8 @@ fn after_a_kill_the_living_are_adopted_and_the_dead_are_gone() {
         assert_eq!(networks.sandbox(&dead.id), None);
         assert_eq!(world.fetch(None, Ipv4Addr::LOCALHOST, 8081).unwrap().0, "alive", "adopted");
         assert!(std::net::TcpListener::bind("0.0.0.0:8081").is_err(), "held again");
+        assert_eq!(world.fetch(None, Ipv6Addr::LOCALHOST, 8081).unwrap().0, "alive", "adopted");
+        drop(std::net::TcpListener::bind("[::]:8082").expect("the dead one's proxy is gone"));
         let taken = world.request(&networks, &[world.port(Some(8081), None)]);
         assert!(networks.create_sandbox(&taken).is_err());
         let free = world.request(&networks, &[world.port(Some(8082), None)]);
@@ -467,9 +550,35 @@ fn after_a_kill_the_living_are_adopted_and_the_dead_are_gone() {
     });
 }
 
+#[test]
+fn a_proxy_that_has_died_is_started_by_the_next_daemon() {
+    World::run(|world| {
+        let networks = Networks::open(world.config(0)).unwrap();
+        let request = world.request(&networks, &[world.port(Some(8081), None)]);
+        let sandbox = networks.create_sandbox(&request).unwrap();
+        let serving = world.serve(&sandbox.netns, 80, "hello");
+        assert_eq!(world.fetch(None, Ipv6Addr::LOCALHOST, 8081).unwrap().0, "hello");
+        world.kill_proxies();
+        drop(networks);
+        let networks = Networks::open(world.config(0)).unwrap();
+        assert_eq!(world.fetch(None, Ipv6Addr::LOCALHOST, 8081).unwrap().0, "hello");
+        networks.remove_sandbox(&sandbox.id).unwrap();
+        drop(serving);
+        networks.shutdown();
+        world.assert_nothing_left();
+    });
+}
+
 /// Not a test: the daemon that is killed in the one above, which runs this program again.
 #[test]
 #[ignore = "run by another test"]
 fn daemon_that_gets_killed() {
     world::be_the_daemon();
+}
+
+/// Not a test either: the proxy of those above.
+#[test]
+#[ignore = "run by another test"]
+fn proxy_of_the_tests() {
+    let _ = daemon_proxy::run();
 }

@@ -7,15 +7,17 @@ use daemon_network::{
 };
 use kernel_netlink::route::{Changes, LinkChange, RouteSocket};
 use kernel_sys::{NamespaceFlags, setns, unshare};
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const DATA_VARIABLE: &str = "NETWORK_TEST_ROOT";
+const PROXY: &str = "proxy";
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Long enough for anything that works: a lost first packet is sent again after one second and
 /// after three.
@@ -54,7 +56,9 @@ impl World {
             let mut changes = Changes::new();
             changes.set_link(1, &LinkChange { up: true, ..LinkChange::default() });
             RouteSocket::open().unwrap().apply(&changes).unwrap();
-            test(&Self { directory: tempfile::tempdir().unwrap() });
+            let world = Self { directory: tempfile::tempdir().unwrap() };
+            world.install_proxy();
+            test(&world);
         });
     }
 
@@ -64,6 +68,31 @@ impl World {
 
     pub(crate) fn config(&self, pool: usize) -> NetworksConfig {
         config_in(self.directory.path(), pool)
+    }
+
+    /// This test program, run again, is the proxy.
+    fn install_proxy(&self) {
+        let own = std::env::current_exe().unwrap();
+        let words = "--exact proxy_of_the_tests --ignored --nocapture";
+        let path = self.path(PROXY);
+        std::fs::write(&path, format!("#!/bin/sh\nexec {} {words} \"$1\"\n", own.display()))
+            .unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Kills all proxies, and waits until their sockets are closed.
+    pub(crate) fn kill_proxies(&self) {
+        for entry in std::fs::read_dir(self.path("exec/proxies")).unwrap() {
+            let name = entry.unwrap().path().into_os_string().into_string().unwrap();
+            let pid = pid_with_word(&name).expect("a proxy for each control socket");
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+            let start = Instant::now();
+            // A dead process has no words.
+            while pid_with_word(&name).is_some() {
+                assert!(start.elapsed() < PATIENCE, "{name} is still there");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
     }
 
     pub(crate) fn request(&self, networks: &Networks, ports: &[PortRequest]) -> SandboxRequest {
@@ -136,14 +165,14 @@ impl World {
     pub(crate) fn fetch(
         &self,
         from: Option<&Path>,
-        address: Ipv4Addr,
+        address: impl Into<IpAddr>,
         port: u16,
     ) -> io::Result<(String, Ipv4Addr)> {
+        let target = SocketAddr::new(address.into(), port);
         on_a_thread(|| {
             if let Some(netns) = from {
                 enter(netns);
             }
-            let target = SocketAddr::from((address, port));
             let mut stream = TcpStream::connect_timeout(&target, CONNECT)?;
             stream.set_read_timeout(Some(PATIENCE))?;
             let mut text = String::new();
@@ -151,6 +180,12 @@ impl World {
             let (seen, body) = text.split_once(' ').unwrap();
             Ok((body.to_owned(), seen.parse().unwrap()))
         })
+    }
+
+    /// Which namespaces are there, made ahead or in use.
+    pub(crate) fn namespaces(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.path("exec/netns")).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
     }
 
     pub(crate) fn wait_until_no_link(&self, name: &str) {
@@ -169,8 +204,10 @@ impl World {
             let tables = output_of("nft", &["list", "tables"]);
             let tables = tables.lines().filter(|line| line.contains("gantry")).map(str::to_owned);
             let mut all: Vec<String> = links.chain(tables).collect();
-            for name in ["exec/netns", "exec/sandboxes", "exec-2/netns", "exec-2/sandboxes"] {
-                let Ok(entries) = std::fs::read_dir(self.path(name)) else { continue };
+            let folders = ["exec", "exec-2"].map(|root| self.path(root));
+            let kinds = ["netns", "sandboxes", "proxies"];
+            for path in folders.iter().flat_map(|root| kinds.map(|kind| root.join(kind))) {
+                let Ok(entries) = std::fs::read_dir(path) else { continue };
                 let names = entries.map(|e| e.unwrap().file_name().into_string().unwrap());
                 all.extend(names.filter(|name| name != "default"));
             }
@@ -195,9 +232,20 @@ impl World {
     }
 }
 
+/// The process that has this word on its command line.
+fn pid_with_word(word: &str) -> Option<rustix::process::Pid> {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()).find_map(|pid| {
+        let words = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let has = words.split(|byte| *byte == 0).any(|one| one == word.as_bytes());
+        has.then(|| rustix::process::Pid::from_raw(pid)).flatten()
+    })
+}
+
 fn config_in(directory: &Path, pool: usize) -> NetworksConfig {
     NetworksConfig {
         sandbox_pool_size: pool,
+        userland_proxy: Some(directory.join(PROXY)),
         ..NetworksConfig::new(directory.join("data"), directory.join("exec"))
     }
 }

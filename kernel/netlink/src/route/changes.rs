@@ -1,6 +1,8 @@
 //! Changes to links, addresses and routes.
 
-use super::{AF_INET, DELETE_LINK, NEW_ADDRESS, NEW_LINK, NEW_ROUTE, SET_LINK};
+use super::{
+    AF_INET, DELETE_ADDRESS, DELETE_LINK, InterfaceAddress, NEW_ADDRESS, NEW_LINK, NEW_ROUTE, SET_LINK,
+};
 use crate::wire::{ACK, Attributes, CREATE, EXCLUSIVE, Messages, REQUEST};
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -68,6 +70,8 @@ pub struct LinkChange<'a> {
     pub mac: Option<[u8; 6]>,
     /// Its alias.
     pub alias: Option<&'a str>,
+    /// The bridge to plug it into, by index.
+    pub master: Option<u32>,
 }
 
 impl Changes {
@@ -168,6 +172,66 @@ impl Changes {
             if let Some(alias) = change.alias {
                 attributes.bytes(IFLA_IFALIAS, alias.as_bytes());
             }
+            if let Some(master) = change.master {
+                attributes.native_u32(IFLA_MASTER, master);
+            }
+        });
+    }
+
+    /// Takes an address from a link.
+    pub fn delete_address(&mut self, link: u32, address: Ipv4Addr, prefix_length: u8) {
+        let what = format!("delete address {address}/{prefix_length}");
+        let header = address_header(link, prefix_length);
+        self.push(what, DELETE_ADDRESS, 0, &header, |attributes| {
+            attributes.bytes(IFA_LOCAL, &address.octets());
+        });
+    }
+
+    /// Switches a link on, by index.
+    pub fn set_link_up(&mut self, index: u32) {
+        self.push(
+            format!("switch link {index} on"),
+            SET_LINK,
+            0,
+            &link_header(index, true),
+            |_| (),
+        );
+    }
+
+    /// Switches a link off, by index; its IPv6 addresses go.
+    pub fn set_link_down(&mut self, index: u32) {
+        let mut header = link_header(index, false);
+        header[12..16].copy_from_slice(&IFF_UP.to_ne_bytes());
+        self.push(format!("switch link {index} off"), SET_LINK, 0, &header, |_| ());
+    }
+
+    /// Moves a link that is off into another namespace, where it has this name.
+    pub fn move_link(&mut self, index: u32, netns: BorrowedFd<'_>, name: &str) {
+        let what = format!("move link {index} to another namespace as {name}");
+        self.push(what, SET_LINK, 0, &link_header(index, false), |attributes| {
+            attributes.text(IFLA_IFNAME, name);
+            attributes.native_u32(IFLA_NET_NS_FD, netns.as_raw_fd().cast_unsigned());
+        });
+    }
+
+    /// Gives a link an address that another had, of either family.
+    pub fn add_interface_address(&mut self, link: u32, address: &InterfaceAddress) {
+        let mut header = [0; 8];
+        header[0] = address.family;
+        header[1] = address.prefix_length;
+        header[4..].copy_from_slice(&link.to_ne_bytes());
+        let what = format!("add address {:?}/{}", address.local, address.prefix_length);
+        self.push(what, NEW_ADDRESS, CREATE | EXCLUSIVE, &header, |attributes| {
+            let parts = [
+                (IFA_LOCAL, Some(&address.local)),
+                (IFA_ADDRESS, address.peer.as_ref().or(Some(&address.local))),
+                (IFA_BROADCAST, address.broadcast.as_ref()),
+            ];
+            for (kind, bytes) in parts {
+                if let Some(bytes) = bytes {
+                    attributes.bytes(kind, bytes);
+                }
+            }
         });
     }
 
@@ -179,10 +243,7 @@ impl Changes {
 
     /// Gives a link an address.
     pub fn add_address(&mut self, link: u32, address: Ipv4Addr, prefix_length: u8) {
-        let mut header = [0; 8];
-        header[0] = AF_INET;
-        header[1] = prefix_length;
-        header[4..].copy_from_slice(&link.to_ne_bytes());
+        let header = address_header(link, prefix_length);
         let what = format!("add address {address}/{prefix_length}");
         self.push(what, NEW_ADDRESS, CREATE | EXCLUSIVE, &header, |attributes| {
             attributes.bytes(IFA_LOCAL, &address.octets());
@@ -217,6 +278,15 @@ impl Changes {
         self.messages.push(kind, REQUEST | ACK | flags, sequence, header, fill);
         self.descriptions.push(description);
     }
+}
+
+/// `struct ifaddrmsg`.
+fn address_header(link: u32, prefix_length: u8) -> [u8; 8] {
+    let mut header = [0; 8];
+    header[0] = AF_INET;
+    header[1] = prefix_length;
+    header[4..].copy_from_slice(&link.to_ne_bytes());
+    header
 }
 
 /// `struct ifinfomsg`.

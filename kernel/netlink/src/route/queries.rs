@@ -16,6 +16,8 @@ const IFLA_INFO_KIND: u16 = 1;
 const IFLA_STATS64: u16 = 23;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
+const IFA_BROADCAST: u16 = 4;
+const IFA_FLAGS: u16 = 8;
 const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RT_TABLE_MAIN: u8 = 254;
@@ -73,6 +75,27 @@ pub struct Address {
     pub prefix_length: u8,
 }
 
+/// An address of a link in either family, as the kernel writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterfaceAddress {
+    /// The link's index.
+    pub link: u32,
+    /// `AF_INET` or `AF_INET6`.
+    pub(super) family: u8,
+    /// The address.
+    pub(super) local: Vec<u8>,
+    /// The other end's, on a link with two ends.
+    pub(super) peer: Option<Vec<u8>>,
+    /// The broadcast address.
+    pub(super) broadcast: Option<Vec<u8>>,
+    /// The prefix length of its subnet.
+    pub prefix_length: u8,
+    /// Whether somebody set it for good: not learned, without an end.
+    pub is_permanent: bool,
+    /// Whether it is valid beyond the link.
+    pub is_global: bool,
+}
+
 /// A route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -122,6 +145,26 @@ pub(super) fn address(payload: &[u8]) -> Option<Address> {
         link: u32_at(payload, 4)?,
         address: ipv4(address)?,
         prefix_length: *payload.get(1)?,
+    })
+}
+
+pub(super) fn interface_address(payload: &[u8]) -> Option<InterfaceAddress> {
+    /// `IFA_F_PERMANENT`.
+    const PERMANENT: u32 = 0x80;
+    let body = payload.get(8..)?;
+    let bytes = |kind| attribute(body, kind).map(<[u8]>::to_vec);
+    let peer = bytes(IFA_ADDRESS);
+    let flags = attribute(body, IFA_FLAGS).and_then(|flags| u32_at(flags, 0));
+    Some(InterfaceAddress {
+        link: u32_at(payload, 4)?,
+        family: *payload.first()?,
+        local: bytes(IFA_LOCAL).or_else(|| peer.clone())?,
+        peer,
+        broadcast: bytes(IFA_BROADCAST),
+        prefix_length: *payload.get(1)?,
+        is_permanent: flags.unwrap_or(u32::from(*payload.get(2)?)) & PERMANENT != 0,
+        // `RT_SCOPE_UNIVERSE`.
+        is_global: *payload.get(3)? == 0,
     })
 }
 
