@@ -3,6 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod reference;
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;

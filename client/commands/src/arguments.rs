@@ -15,9 +15,12 @@ pub struct Arguments {
 /// A wrong flag. The text is Docker's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FlagError {
-    /// `--help` was given.
+    /// `--help` was given, or `-h`, which Docker wants no longer.
     #[error("help requested")]
-    Help,
+    Help {
+        /// Whether it was the letter.
+        by_letter: bool,
+    },
     /// Anything else.
     #[error("{0}")]
     Wrong(String),
@@ -47,7 +50,7 @@ impl Reader<'_> {
     fn take(&mut self, flag: &'static Flag, value: String) -> Result<(), FlagError> {
         flag.accept(&value).map_err(FlagError::Wrong)?;
         if std::ptr::eq(flag, &raw const HELP_FLAG) && value == "true" {
-            return Err(FlagError::Help);
+            return Err(FlagError::Help { by_letter: false });
         }
         self.given.push((flag, value));
         Ok(())
@@ -84,6 +87,9 @@ impl Reader<'_> {
                 let text = format!("unknown shorthand flag: '{letter}' in -{rest}");
                 return Err(FlagError::Wrong(text));
             };
+            if std::ptr::eq(flag, &raw const HELP_FLAG) {
+                return Err(FlagError::Help { by_letter: true });
+            }
             if let Some(value) = after.strip_prefix('=') {
                 return self.take(flag, value.to_owned());
             }
@@ -106,6 +112,12 @@ impl Reader<'_> {
 }
 
 impl Arguments {
+    /// Operands and no flags.
+    #[must_use]
+    pub fn of_operands(operands: &[String]) -> Self {
+        Self { operands: operands.to_vec(), ..Self::default() }
+    }
+
     /// Reads `arguments`; without `interspersed`, flags end at the first operand.
     ///
     /// # Errors
@@ -153,6 +165,13 @@ impl Arguments {
     #[must_use]
     pub fn texts_if_given(&self, long: &'static str) -> Option<Vec<String>> {
         self.given(long).then(|| self.texts(long))
+    }
+
+    /// The parts of comma-separated values, `None` when not given.
+    #[must_use]
+    pub fn parts_if_given(&self, long: &'static str) -> Option<Vec<String>> {
+        let parts = || self.list(long).flat_map(|text| text.split(',')).map(str::to_owned);
+        self.given(long).then(|| parts().collect())
     }
 
     /// The last value given, else the default.
@@ -246,7 +265,11 @@ mod tests {
     #[test]
     fn a_command_may_take_the_letter_of_help() {
         assert_eq!(read(&["-h", "box"], true).unwrap().text("hostname"), "box");
-        assert_eq!(read(&["--help"], true).unwrap_err(), FlagError::Help);
+        let help = |by_letter| FlagError::Help { by_letter };
+        assert_eq!(read(&["--help"], true).unwrap_err(), help(false));
+        let plain = [FLAGS.split_at(3).0];
+        let given = Arguments::read(&plain, &["-h".to_owned()], true);
+        assert_eq!(given.unwrap_err(), help(true));
     }
 
     #[test]

@@ -4,7 +4,11 @@ use crate::arguments::{Arguments, FlagError};
 use crate::failure::Failure;
 use crate::flag::Flag;
 use crate::help;
+use crate::output;
 use crate::session::Session;
+
+/// What is said to whoever asks for help by the letter.
+pub const DEPRECATED_LETTER: &str = "Flag shorthand -h has been deprecated, use --help";
 
 /// What a command does.
 pub type Run = fn(&Session, &Arguments) -> Result<(), Failure>;
@@ -39,6 +43,37 @@ pub enum Group {
     Hidden,
 }
 
+/// What a command's operands, or a flag's values, are names of: for completion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// Of nothing that is known.
+    Nothing,
+    /// Files here.
+    Files,
+    /// Variables of the environment.
+    Variables,
+    /// Some words.
+    Words(&'static [&'static str]),
+    /// Contexts.
+    Contexts,
+    /// Containers.
+    Containers,
+    /// Containers that run.
+    Running,
+    /// Containers that are paused.
+    Paused,
+    /// Containers that do not run.
+    Stopped,
+    /// Images.
+    Images,
+    /// Networks.
+    Networks,
+    /// Volumes.
+    Volumes,
+    /// Containers, images, networks and volumes.
+    Objects,
+}
+
 /// A command's definition.
 #[derive(Debug)]
 pub struct Command {
@@ -58,8 +93,14 @@ pub struct Command {
     pub flags: &'static [&'static [Flag]],
     /// Its operands.
     pub operands: Operands,
+    /// What its operands name.
+    pub names: Names,
     /// Whether flags may follow operands; not where operands are another program's arguments.
     pub interspersed: bool,
+    /// Whether every word is an operand, those that look like flags too.
+    pub every_word: bool,
+    /// Whether it can do without a daemon, and so without knowing where one is.
+    pub offline: bool,
     /// What it does; `None` for a command that only has commands.
     pub run: Option<Run>,
     /// Its commands.
@@ -84,7 +125,10 @@ impl Command {
             group: Group::Other,
             flags: &[],
             operands: Operands::None,
+            names: Names::Nothing,
             interspersed: true,
+            every_word: false,
+            offline: false,
             run: Some(run),
             children: &[],
         }
@@ -106,7 +150,10 @@ impl Command {
             group: Group::Management,
             flags: &[],
             operands: Operands::Any,
+            names: Names::Nothing,
             interspersed: true,
+            every_word: false,
+            offline: false,
             run: None,
             children,
         }
@@ -144,6 +191,27 @@ impl Command {
     #[must_use]
     pub const fn group(mut self, group: Group) -> Self {
         self.group = group;
+        self
+    }
+
+    /// Says what its operands name.
+    #[must_use]
+    pub const fn names(mut self, names: Names) -> Self {
+        self.names = names;
+        self
+    }
+
+    /// Takes every word for an operand.
+    #[must_use]
+    pub const fn takes_every_word(mut self) -> Self {
+        self.every_word = true;
+        self
+    }
+
+    /// Runs where no daemon can be found, too.
+    #[must_use]
+    pub const fn without_daemon(mut self) -> Self {
+        self.offline = true;
         self
     }
 
@@ -203,6 +271,9 @@ impl Called {
     ///
     /// When they are wrong; a request for help is answered with the help.
     pub fn read(&self, arguments: &[String]) -> Result<Arguments, Failure> {
+        if self.command.every_word {
+            return Ok(Arguments::of_operands(arguments));
+        }
         let interspersed = self.command.interspersed;
         let arguments = Arguments::read(self.command.flags, arguments, interspersed)
             .map_err(|error| self.complaint(&error))?;
@@ -214,7 +285,12 @@ impl Called {
     #[must_use]
     pub fn complaint(&self, error: &FlagError) -> Failure {
         match error {
-            FlagError::Help => Failure::Help(help::of_command(self)),
+            FlagError::Help { by_letter } => {
+                if *by_letter {
+                    output::note(DEPRECATED_LETTER);
+                }
+                Failure::Help(help::of_command(self))
+            }
             FlagError::Wrong(text) => Failure::message(
                 125,
                 format!(

@@ -1,108 +1,96 @@
 //! `completion`: scripts for shells, which ask this program for candidates as they are typed.
+//!
+//! The question is cobra's, so that the scripts that come with Docker's own client work with a
+//! program called `docker` too: `__complete WORDS…` with the last word unfinished. The answer is a
+//! line for each candidate, with a tab before what it means, then `:` and a directive in bits.
+
+mod candidates;
 
 use crate::arguments::Arguments;
 use crate::command::{Command, Group, Operands};
 use crate::failure::Failure;
+use crate::flag::{Flag, Kind};
 use crate::output;
 use crate::session::Session;
+use candidates::Candidates;
+
+static FLAGS: &[Flag] =
+    &[Flag::new("no-descriptions", Kind::Switch, "Disable completion descriptions")
+        .default("false")];
 
 /// `completion`.
-pub(crate) static COMMAND: Command = Command::new(
+pub(crate) static COMMAND: Command = Command::parent(
     "completion",
-    "bash|zsh|fish",
     "Generate the autocompletion script for the specified shell",
-    script,
+    &[&BASH, &FISH, &ZSH],
 )
-.operands(Operands::Exactly(1));
+.group(Group::Other);
 
-/// What the scripts call: words so far, the last of them unfinished.
-pub(crate) static CANDIDATES: Command =
-    Command::new("__complete", "[WORD...]", "Print candidates for a word", candidates)
-        .operands(Operands::Any)
-        .passes_arguments_on()
-        .group(Group::Hidden);
+static BASH: Command = Command::new(
+    "bash",
+    "",
+    "Generate the autocompletion script for bash",
+    |session, arguments| script(session, arguments, include_str!("completion/script.bash")),
+)
+.flags(&[FLAGS])
+.without_daemon();
 
-const BASH: &str = r#"_PROGRAM_complete() {
-    local IFS=$'\n'
-    COMPREPLY=($("${COMP_WORDS[0]}" __complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
-    [[ ${#COMPREPLY[@]} -gt 0 ]] || compopt -o default
+static FISH: Command = Command::new(
+    "fish",
+    "[flags]",
+    "Generate the autocompletion script for fish",
+    |session, arguments| script(session, arguments, include_str!("completion/script.fish")),
+)
+.flags(&[FLAGS])
+.without_daemon();
+
+static ZSH: Command = Command::new(
+    "zsh",
+    "[flags]",
+    "Generate the autocompletion script for zsh",
+    |session, arguments| script(session, arguments, include_str!("completion/script.zsh")),
+)
+.flags(&[FLAGS])
+.without_daemon();
+
+/// What scripts ask with: candidates and what they mean.
+pub(crate) static COMPLETE: Command =
+    Command::new("__complete", "WORD...", "Print candidates for a word", |session, arguments| {
+        answer(session, arguments, true)
+    })
+    .operands(Operands::Any)
+    .takes_every_word()
+    .without_daemon()
+    .group(Group::Hidden);
+
+/// The same without what they mean.
+pub(crate) static COMPLETE_PLAIN: Command = Command::new(
+    "__completeNoDesc",
+    "WORD...",
+    "Print candidates for a word",
+    |session, arguments| answer(session, arguments, false),
+)
+.operands(Operands::Any)
+.takes_every_word()
+.without_daemon()
+.group(Group::Hidden);
+
+fn script(session: &Session, arguments: &Arguments, text: &str) -> Result<(), Failure> {
+    let plain = arguments.on("no-descriptions");
+    let command = if plain { COMPLETE_PLAIN.name } else { COMPLETE.name };
+    output::print(&text.replace("COMPLETE", command).replace("PROGRAM", &session.program))
 }
-complete -F _PROGRAM_complete PROGRAM
-"#;
 
-const ZSH: &str = r#"#compdef PROGRAM
-_PROGRAM() {
-    local -a found
-    found=("${(@f)$("${words[1]}" __complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)}")
-    [[ -n "$found" ]] && compadd -a found || _files
-}
-compdef _PROGRAM PROGRAM
-"#;
-
-const FISH: &str = r#"complete -c PROGRAM -a '(PROGRAM __complete -- (commandline -opc)[2..] (commandline -ct) 2>/dev/null)'
-"#;
-
-fn script(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
-    let script = match arguments.operand() {
-        "bash" => BASH,
-        "zsh" => ZSH,
-        "fish" => FISH,
-        other => {
-            return Err(Failure::text(format!(
-                "unknown shell: {other}: it is one of bash, zsh, fish"
-            )));
+fn answer(session: &Session, arguments: &Arguments, described: bool) -> Result<(), Failure> {
+    let Candidates { found, directive } = candidates::find(session, &arguments.operands);
+    let mut text = String::new();
+    for (value, meaning) in found {
+        text.push_str(&value);
+        if described && !meaning.is_empty() {
+            text.push('\t');
+            text.push_str(meaning.lines().next().unwrap_or_default());
         }
-    };
-    output::print(&script.replace("PROGRAM", &session.program))
-}
-
-fn candidates(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
-    let words = match arguments.operands.split_first() {
-        Some((first, rest)) if first == "--" => rest,
-        _ => &arguments.operands[..],
-    };
-    for candidate in find(session.root, words) {
-        output::line(candidate)?;
+        text.push('\n');
     }
-    Ok(())
-}
-
-/// Names of commands, or of a command's flags.
-fn find(root: &'static Command, words: &[String]) -> Vec<String> {
-    let (unfinished, before) = match words.split_last() {
-        Some((last, before)) => (last.as_str(), before),
-        None => ("", words),
-    };
-    let mut command = root;
-    for word in before {
-        command = command.child(word).unwrap_or(command);
-    }
-    let mut found: Vec<String> = if unfinished.starts_with('-') {
-        let flags = command.flags.iter().copied().flatten().filter(|flag| !flag.hidden);
-        flags.map(|flag| format!("--{}", flag.long)).collect()
-    } else {
-        let listed = command.children.iter().filter(|child| child.group != Group::Hidden);
-        listed.map(|child| child.name.to_owned()).collect()
-    };
-    found.retain(|name| name.starts_with(unfinished));
-    found.sort();
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn found(words: &[&str]) -> Vec<String> {
-        let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
-        find(&crate::root::ROOT, &words)
-    }
-
-    #[test]
-    fn commands_and_flags_are_offered() {
-        assert_eq!(found(&["rest"]), ["restart"]);
-        assert_eq!(found(&["container", "ex"]), ["exec"]);
-        assert_eq!(found(&["run", "--sig"]), ["--sig-proxy"]);
-        assert!(found(&["__"]).is_empty());
-    }
+    output::print(&format!("{text}:{directive}\n"))
 }

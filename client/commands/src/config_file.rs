@@ -21,6 +21,10 @@ pub struct ConfigFile {
     pub detach_keys: String,
     /// Credentials by registry.
     pub auths: BTreeMap<String, Credentials>,
+    /// The helper program that keeps the credentials of a registry, without its prefix.
+    pub cred_helpers: BTreeMap<String, String>,
+    /// The helper program that keeps all other credentials.
+    pub creds_store: String,
     /// How `ps` prints.
     pub ps_format: String,
     /// How `images` prints.
@@ -41,6 +45,10 @@ pub struct ConfigFile {
 pub struct Credentials {
     /// `user:password` in base64.
     pub auth: String,
+    /// The user, where `auth` does not say.
+    pub username: String,
+    /// The password, where `auth` does not say.
+    pub password: String,
     /// A token in place of a password.
     pub identitytoken: String,
     /// A token in place of everything.
@@ -104,7 +112,7 @@ impl ConfigFile {
         }
         .map_err(|error| format!("Error loading config file: {}: {error}", path.display()))?;
         serde_json::from_str(&text)
-            .map_err(|error| format!("Error parsing config file {}: {error}", path.display()))
+            .map_err(|error| format!("Error parsing config file ({}): {error}", path.display()))
     }
 
     /// The proxies for containers of the daemon at `host`.
@@ -112,6 +120,36 @@ impl ConfigFile {
     pub fn proxies_for(&self, host: &str) -> Option<&Proxies> {
         self.proxies.get(host).or_else(|| self.proxies.get("default"))
     }
+}
+
+/// Sets the context in use; empty is none. What else is in the file stays.
+///
+/// # Errors
+///
+/// With the words for the user, when the file cannot be read, understood or replaced.
+pub(crate) fn set_current_context(directory: &Path, name: &str) -> Result<(), String> {
+    const FIELD: &str = "currentContext";
+    // Through links: the file may be kept elsewhere.
+    let path = directory.join("config.json");
+    let path = std::fs::canonicalize(&path).unwrap_or(path);
+    let text = match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => "{}".to_owned(),
+        text => text.map_err(|error| format!("cannot read {}: {error}", path.display()))?,
+    };
+    let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text)
+        .map_err(|error| format!("Error parsing config file ({}): {error}", path.display()))?;
+    if name.is_empty() {
+        fields.shift_remove(FIELD);
+    } else {
+        fields.insert(FIELD.to_owned(), name.into());
+    }
+    let text = crate::inspecting::indented(&fields.into(), b"\t");
+    let write = || {
+        std::fs::create_dir_all(directory)?;
+        // Credentials may be in it.
+        crate::contexts::replace(&path, text.as_bytes(), 0o600)
+    };
+    write().map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
 #[cfg(test)]
@@ -129,5 +167,20 @@ mod tests {
         let config = ConfigFile::load(directory.path()).unwrap();
         assert_eq!(config.current_context, "far");
         assert!(!format!("{config:?}").contains("eA=="));
+    }
+
+    #[test]
+    fn the_context_is_set_beside_what_else_is_in_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.json");
+        set_current_context(directory.path(), "far").unwrap();
+        assert_eq!(ConfigFile::load(directory.path()).unwrap().current_context, "far");
+        std::fs::write(&path, r#"{"other":{"b":1,"a":2},"currentContext":"far"}"#).unwrap();
+        set_current_context(directory.path(), "").unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text, "{\n\t\"other\": {\n\t\t\"b\": 1,\n\t\t\"a\": 2\n\t}\n}");
+        std::fs::write(&path, "{").unwrap();
+        assert!(set_current_context(directory.path(), "far").is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{");
     }
 }

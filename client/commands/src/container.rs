@@ -3,6 +3,7 @@
 pub(crate) mod attach;
 pub(crate) mod create;
 pub(crate) mod creation;
+pub(crate) mod diff;
 pub(crate) mod exec;
 mod foreground;
 pub(crate) mod inspect;
@@ -13,13 +14,13 @@ pub(crate) mod options;
 pub(crate) mod pause;
 pub(crate) mod port;
 pub(crate) mod prune;
-pub(crate) mod restart;
+pub(crate) mod rename;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod start;
 pub(crate) mod stats;
 pub(crate) mod stop;
-pub(crate) mod unpause;
+pub(crate) mod top;
 pub(crate) mod wait;
 
 use crate::command::Command;
@@ -31,21 +32,24 @@ pub(crate) static CONTAINER: Command = Command::parent(
     &[
         &attach::COMMAND,
         &create::COMMAND,
+        &diff::COMMAND,
         &exec::COMMAND,
         &inspect::COMMAND,
         &kill::COMMAND,
         &logs::COMMAND,
         &ls::IN_CONTAINER,
-        &pause::COMMAND,
+        &pause::PAUSE,
         &port::COMMAND,
         &prune::COMMAND,
-        &restart::COMMAND,
+        &stop::RESTART,
+        &rename::COMMAND,
         &rm::COMMAND,
         &run::COMMAND,
         &start::COMMAND,
         &stats::COMMAND,
-        &stop::COMMAND,
-        &unpause::COMMAND,
+        &stop::STOP,
+        &pause::UNPAUSE,
+        &top::COMMAND,
         &wait::COMMAND,
     ],
 );

@@ -27,6 +27,8 @@ pub enum Kind {
     Texts,
     /// `key=value`, repeatable.
     Map,
+    /// Comma-separated `key=value`s, repeatable.
+    KeyValues,
     /// `key=value` for a list's filter, repeatable.
     Filter,
     /// A mount, repeatable.
@@ -57,6 +59,7 @@ impl Kind {
             Self::List => "list",
             Self::Texts => "strings",
             Self::Map => "map",
+            Self::KeyValues => "stringToString",
             Self::Filter => "filter",
             Self::Mount => "mount",
             Self::Network => "network",

@@ -1,6 +1,5 @@
 //! `image …`, and the short forms of its commands.
 
-mod credentials;
 pub(crate) mod history;
 mod inspect;
 pub(crate) mod ls;

@@ -1,7 +1,7 @@
 //! `inspect`: of whatever has the name.
 
 use crate::arguments::Arguments;
-use crate::command::{Command, Operands};
+use crate::command::{Command, Names, Operands};
 use crate::failure::Failure;
 use crate::flag::{Flag, Kind};
 use crate::session::Session;
@@ -25,7 +25,8 @@ pub(crate) static COMMAND: Command = Command::new(
     run,
 )
 .flags(&[FLAGS])
-.operands(Operands::AtLeast(1));
+.operands(Operands::AtLeast(1))
+.names(Names::Objects);
 
 /// The types, in the order in which they are tried.
 const TYPES: [(&str, &str, &str); 4] = [

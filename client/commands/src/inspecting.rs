@@ -54,9 +54,15 @@ pub(crate) fn inspect(
 /// JSON with Docker's indentation.
 #[must_use]
 pub(crate) fn pretty(value: &Value) -> String {
+    indented(value, b"    ")
+}
+
+/// JSON with another indentation.
+#[must_use]
+pub(crate) fn indented(value: &Value, indentation: &[u8]) -> String {
     use serde::Serialize;
     let mut out = Vec::new();
-    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(indentation);
     let mut serializer = serde_json::Serializer::with_formatter(&mut out, formatter);
     value.serialize(&mut serializer).expect("a JSON value is always serialisable");
     String::from_utf8(out).expect("JSON is UTF-8")

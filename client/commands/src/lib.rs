@@ -13,6 +13,7 @@
 pub mod arguments;
 pub mod command;
 pub mod config_file;
+pub mod contexts;
 pub mod failure;
 pub mod flag;
 pub mod help;
@@ -21,6 +22,7 @@ pub mod session;
 
 mod completion;
 mod container;
+mod context;
 mod image;
 mod inspect;
 mod network;
@@ -29,15 +31,16 @@ mod volume;
 
 mod attachment;
 mod confirm;
+mod credentials;
 mod detach_keys;
 mod filters;
 mod inspecting;
 pub mod instant;
 mod listing;
 pub mod output;
+mod pairs;
 mod progress;
 mod quantity;
-mod reference;
 mod show;
 mod signals;
 mod targets;

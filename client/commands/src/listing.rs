@@ -167,28 +167,38 @@ pub(crate) fn align(text: &str) -> String {
 pub(crate) fn align_with(text: &str, narrowest: usize, gap: usize) -> String {
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
     let mut out = String::with_capacity(text.len() * 2);
+    // For each column, the lines of its run below the current one (that one included) and how
+    // wide it is; found once for each run, so that long lists stay linear.
+    let mut runs: Vec<(usize, usize)> = Vec::new();
     for (index, cells) in lines.iter().enumerate() {
         for (column, cell) in cells.iter().enumerate() {
             out.push_str(cell);
-            if column + 1 < cells.len() {
-                let width = width(&lines, index, column);
-                let room = if width == 0 { narrowest } else { (width + gap).max(narrowest) };
-                let used = cell.chars().count();
-                out.extend(std::iter::repeat_n(' ', room.saturating_sub(used)));
+            if column + 1 == cells.len() {
+                runs.truncate(column);
+                continue;
             }
+            match runs.get_mut(column) {
+                Some((left, _)) if *left > 0 => *left -= 1,
+                _ => {
+                    let (length, width) = run(&lines[index..], column);
+                    runs.resize(column, (0, 0));
+                    runs.push((length - 1, width));
+                }
+            }
+            let width = runs[column].1;
+            let room = if width == 0 { narrowest } else { (width + gap).max(narrowest) };
+            let used = cell.chars().count();
+            out.extend(std::iter::repeat_n(' ', room.saturating_sub(used)));
         }
         out.push('\n');
     }
     out
 }
 
-/// The widest cell of a column's run around a line.
-fn width(lines: &[Vec<&str>], index: usize, column: usize) -> usize {
-    let has = |line: &&Vec<&str>| line.len() > column + 1;
-    let measure = |line: &Vec<&str>| line[column].chars().count();
-    let above = lines[..index].iter().rev().take_while(has).map(measure);
-    let below = lines[index..].iter().take_while(has).map(measure);
-    above.chain(below).max().unwrap_or(0)
+/// How many of these lines have the column one after the other, and their widest cell there.
+fn run(lines: &[Vec<&str>], column: usize) -> (usize, usize) {
+    let cells = lines.iter().take_while(|line| line.len() > column + 1).map(|line| line[column]);
+    cells.fold((0, 0), |(count, widest), cell| (count + 1, widest.max(cell.chars().count())))
 }
 
 #[cfg(test)]
@@ -223,5 +233,13 @@ mod tests {
     #[test]
     fn columns_are_never_narrower_than_ten() {
         assert_eq!(align("A\tB\tC\n1\t\t3\n"), "A         B         C\n1                   3\n");
+    }
+
+    #[test]
+    fn a_column_ends_with_the_lines_that_have_it() {
+        assert_eq!(
+            align_with("a\tb\tc\nlonger\td\nalone\nx\ty\twide\tz\nxx\ty\tw\tz\n", 0, 1),
+            "a      b c\nlonger d\nalone\nx  y wide z\nxx y w    z\n"
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::command::{Command, Operands};
 use crate::flag::{Flag, Kind};
-use crate::{completion, container, image, inspect, network, system, volume};
+use crate::{completion, container, context, image, inspect, network, system, volume};
 
 /// The flags before the command.
 pub static GLOBAL_FLAGS: &[Flag] = &[
@@ -45,29 +45,34 @@ pub static ROOT: Command = Command::parent(
         &system::version::COMMAND,
         &system::info::COMMAND,
         &container::CONTAINER,
+        &context::CONTEXT,
         &image::IMAGE,
         &network::NETWORK,
         &system::SYSTEM,
         &volume::VOLUME,
         &completion::COMMAND,
-        &completion::CANDIDATES,
+        &completion::COMPLETE,
+        &completion::COMPLETE_PLAIN,
         &container::attach::COMMAND,
         &container::create::COMMAND,
+        &container::diff::COMMAND,
         &system::events::COMMAND,
         &image::history::COMMAND,
         &inspect::COMMAND,
         &container::kill::COMMAND,
         &container::logs::COMMAND,
-        &container::pause::COMMAND,
+        &container::pause::PAUSE,
         &container::port::COMMAND,
-        &container::restart::COMMAND,
+        &container::stop::RESTART,
+        &container::rename::COMMAND,
         &container::rm::COMMAND,
         &image::rm::COMMAND,
         &container::start::COMMAND,
         &container::stats::COMMAND,
-        &container::stop::COMMAND,
+        &container::stop::STOP,
         &image::tag::COMMAND,
-        &container::unpause::COMMAND,
+        &container::pause::UNPAUSE,
+        &container::top::COMMAND,
         &container::wait::COMMAND,
     ],
 )

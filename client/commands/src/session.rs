@@ -2,6 +2,7 @@
 
 use crate::command::Command;
 use crate::config_file::ConfigFile;
+use crate::contexts::Contexts;
 use client_http::Client;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,6 +19,8 @@ pub struct Session {
     pub client: Arc<Client>,
     /// The context in use.
     pub context: String,
+    /// The daemon's address where no context is named.
+    pub default_host: String,
     /// The environment, for flags that copy from it.
     pub environment: BTreeMap<String, String>,
     /// The user's configuration.
@@ -28,4 +31,31 @@ pub struct Session {
     pub debug: bool,
     /// All commands, for completion.
     pub root: &'static Command,
+}
+
+impl Session {
+    /// The user's contexts.
+    #[must_use]
+    pub fn contexts(&self) -> Contexts {
+        Contexts::below(&self.config_directory)
+    }
+
+    /// A session of tests, with a daemon that nothing can reach.
+    #[cfg(test)]
+    pub(crate) fn of_tests(environment: &[(&str, &str)]) -> Self {
+        let endpoint = client_http::parse_host("unix:///nowhere", None).unwrap();
+        let text = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self {
+            program: "gantry".into(),
+            version: "0",
+            client: Arc::new(Client::new(endpoint, None, Vec::new(), None)),
+            context: "default".into(),
+            default_host: "unix:///nowhere".into(),
+            environment: environment.iter().map(text).collect(),
+            config: ConfigFile::default(),
+            config_directory: "/nowhere".into(),
+            debug: false,
+            root: &crate::root::ROOT,
+        }
+    }
 }

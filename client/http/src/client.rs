@@ -221,11 +221,39 @@ impl Client {
         upgrade: bool,
     ) -> Result<(Head, BufReader<Stream>)> {
         let target = request.target(version);
-        let mut connection = match self.idle() {
-            Some(connection) => connection,
-            None => self.connect(request.method, &target)?,
-        };
-        self.write(&mut connection, request, &target, upgrade)
+        if let Some(idle) = self.idle() {
+            match self.exchange_on(idle, request, &target, upgrade) {
+                // The daemon closed it in the very moment. What changes nothing is asked again.
+                Err(Error::Broken { .. }) if request.method.is_safe() => {}
+                outcome => return outcome,
+            }
+        }
+        let connection = self.connect(request.method, &target)?;
+        self.exchange_on(connection, request, &target, upgrade).map_err(|error| {
+            match (error, &self.endpoint.place) {
+                // ssh has said on standard error what it has against the other machine.
+                (Error::Broken { .. }, place @ Place::Ssh { .. }) => Error::Connect {
+                    verb: request.method.verb(),
+                    url: format!("http://{}{target}", self.authority()),
+                    reason: format!(
+                        "command [{}] has exited, make sure the URL is valid, and Docker 18.09 or \
+                         later is installed on the remote host",
+                        crate::ssh::command_line(place).join(" ")
+                    ),
+                },
+                (error, _) => error,
+            }
+        })
+    }
+
+    fn exchange_on(
+        &self,
+        mut connection: BufReader<Stream>,
+        request: &Request<'_>,
+        target: &str,
+        upgrade: bool,
+    ) -> Result<(Head, BufReader<Stream>)> {
+        self.write(&mut connection, request, target, upgrade)
             .map_err(|source| Error::Broken { during: "sending the request", source })?;
         let head = read_head(&mut connection)?;
         Ok((head, connection))

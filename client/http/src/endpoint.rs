@@ -84,7 +84,7 @@ pub fn parse_host(text: &str, tls: Option<TlsFiles>) -> Result<Endpoint, Invalid
             let host = format!("unix://{path}");
             Ok(Endpoint { place: Place::Unix(PathBuf::from(path)), host })
         }
-        "tcp" | "http" | "https" => tcp(text, rest, tls),
+        "tcp" => tcp(text, rest, tls),
         "ssh" => ssh(text, rest),
         "npipe" => Err(InvalidHost::Unavailable),
         _ => Err(InvalidHost::Scheme(text.to_owned())),
@@ -160,6 +160,7 @@ mod tests {
     #[test]
     fn unknown_schemes_and_ports_are_refused() {
         assert_eq!(parse_host("foo://x", None), Err(InvalidHost::Scheme("foo://x".into())));
+        assert!(matches!(parse_host("http://x", None), Err(InvalidHost::Scheme(_))));
         assert_eq!(parse_host("npipe://x", None), Err(InvalidHost::Unavailable));
         assert!(matches!(parse_host("tcp://x:70000", None), Err(InvalidHost::Port(_))));
     }

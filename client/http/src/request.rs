@@ -42,6 +42,11 @@ impl Method {
         }
     }
 
+    /// Whether it changes nothing (RFC 9110, 9.2.1).
+    pub(crate) const fn is_safe(self) -> bool {
+        matches!(self, Self::Get | Self::Head)
+    }
+
     /// As Go's URL errors write it.
     pub(crate) const fn verb(self) -> &'static str {
         match self {

@@ -181,22 +181,34 @@ impl Pump {
         local.set(PollFlags::OUT, !self.to_local.is_empty());
         remote.set(PollFlags::IN, remote_open && self.to_local.len() < MAX_WAITING);
         remote.set(PollFlags::OUT, self.tls.wants_write());
-        let mut fds = [PollFd::new(&self.local, local), PollFd::new(&self.remote, remote)];
+        // A side of which nothing is wanted is left out, since its hanging up would end every wait
+        // at once; but a local side that has said all is watched for nothing else.
+        let mut fds = Vec::with_capacity(2);
+        let watched_local = !local.is_empty() || !local_open;
+        if watched_local {
+            fds.push(PollFd::new(&self.local, local));
+        }
+        if !remote.is_empty() {
+            fds.push(PollFd::new(&self.remote, remote));
+        }
         match poll(&mut fds, None) {
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => return Ok((false, false)),
             Err(error) => return Err(error.into()),
         }
-        let ready = |fd: &PollFd<'_>, wanted: PollFlags| {
-            wanted.contains(PollFlags::IN)
-                && fd.revents().intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR)
-        };
-        let gone = fds[0].revents().intersects(PollFlags::ERR)
-            || (fds[0].revents().intersects(PollFlags::HUP) && !local_open);
+        let events = |fd: Option<&PollFd<'_>>| fd.map_or(PollFlags::empty(), PollFd::revents);
+        let of_local = events(fds.first().filter(|_| watched_local));
+        let of_remote = events(fds.last().filter(|_| !remote.is_empty()));
+        let gone = of_local.intersects(PollFlags::ERR)
+            || (of_local.intersects(PollFlags::HUP) && !local_open);
         if gone {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        Ok((ready(&fds[0], local), ready(&fds[1], remote)))
+        let readable = |wanted: PollFlags, came: PollFlags| {
+            wanted.contains(PollFlags::IN)
+                && came.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR)
+        };
+        Ok((readable(local, of_local), readable(remote, of_remote)))
     }
 
     fn flush_local(&mut self) -> io::Result<()> {

@@ -1,11 +1,11 @@
 //! Which daemon to speak to: Docker's rules, with our own default.
 
-use crate::context::{self, unresolved};
 use crate::launch::{self, Auto};
 use base_telemetry::logger::{self, Format, Level};
 use base_telemetry::{TRACEPARENT, TRACEPARENT_VARIABLE, TraceContext};
 use client_commands::arguments::Arguments;
 use client_commands::config_file::ConfigFile;
+use client_commands::contexts::{self, Contexts};
 use client_http::{Client, Endpoint, Launcher, TlsFiles, parse_host};
 use contracts_engine_api::ApiVersion;
 use std::collections::BTreeMap;
@@ -17,12 +17,16 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) environment: &'a BTreeMap<String, String>,
     pub(crate) config: &'a ConfigFile,
     pub(crate) config_directory: &'a Path,
+    /// Whether a daemon is not asked for, and none is to be started.
+    pub(crate) offline: bool,
 }
 
 /// The choice.
 pub(crate) struct Connection {
     pub(crate) client: Client,
     pub(crate) context: String,
+    /// The daemon's address where no context is named.
+    pub(crate) default_host: String,
 }
 
 impl Surroundings<'_> {
@@ -47,27 +51,28 @@ pub(crate) fn resolve(around: &Surroundings<'_>) -> Result<Connection, String> {
         (None, None, None) => around
             .variable("DOCKER_CONTEXT")
             .or(Some(around.config.current_context.as_str()).filter(|name| !name.is_empty()))
-            .unwrap_or(context::DEFAULT),
-        _ => context::DEFAULT,
+            .unwrap_or(contexts::DEFAULT),
+        _ => contexts::DEFAULT,
     };
+    // An empty one names none.
+    let flag_host = hosts.first().copied().filter(|host| !host.trim().is_empty());
+    let named_host = flag_host.or(around.variable("DOCKER_HOST"));
     let mut launcher: Option<Box<dyn Launcher>> = None;
-    let endpoint = if context == context::DEFAULT {
-        match hosts.first().copied().or(around.variable("DOCKER_HOST")) {
-            Some(host) => parse_host(host, tls(around)?).map_err(|error| match error {
-                client_http::InvalidHost::Unavailable => format!("Failed to initialize: {error}"),
-                error => unresolved(error),
-            })?,
-            None => {
-                let socket = launch::SOCKET;
-                launcher = Auto::new().map(|auto| Box::new(auto) as Box<dyn Launcher>);
-                Endpoint {
-                    place: client_http::Place::Unix(PathBuf::from(socket)),
-                    host: format!("unix://{socket}"),
-                }
-            }
+    let endpoint = match (context, named_host) {
+        (contexts::DEFAULT, Some(host)) => {
+            tls(around).and_then(|tls| parse_host(host, tls).map_err(not_a_host))
         }
-    } else {
-        context::endpoint(around.config_directory, context)?
+        (contexts::DEFAULT, None) => {
+            if !around.offline {
+                launcher = Auto::new().map(|auto| Box::new(auto) as Box<dyn Launcher>);
+            }
+            Ok(own_socket())
+        }
+        (name, _) => Contexts::below(around.config_directory).endpoint(name).map_err(unresolved),
+    };
+    let endpoint = match endpoint {
+        Err(_) if around.offline => own_socket(),
+        endpoint => endpoint?,
     };
     let fixed = around
         .variable("DOCKER_API_VERSION")
@@ -86,7 +91,27 @@ pub(crate) fn resolve(around: &Surroundings<'_>) -> Result<Connection, String> {
         logger::write(stderr, Format::Text, Level::Debug, "daemon chosen", &fields);
     }
     let client = Client::new(endpoint, fixed, headers(around, trace), launcher);
-    Ok(Connection { client, context: context.to_owned() })
+    let default_host = named_host.map_or_else(|| own_socket().host, str::to_owned);
+    Ok(Connection { client, context: context.to_owned(), default_host })
+}
+
+/// Where our own daemon listens.
+fn own_socket() -> Endpoint {
+    let socket = launch::SOCKET;
+    let host = format!("unix://{socket}");
+    Endpoint { place: client_http::Place::Unix(PathBuf::from(socket)), host }
+}
+
+fn not_a_host(error: client_http::InvalidHost) -> String {
+    match error {
+        client_http::InvalidHost::Unavailable => format!("Failed to initialize: {error}"),
+        error => unresolved(error),
+    }
+}
+
+/// Docker's beginning of every complaint about where the daemon is.
+fn unresolved(why: impl std::fmt::Display) -> String {
+    format!("Failed to initialize: unable to resolve docker endpoint: {why}")
 }
 
 /// The trace that this call is part of: the environment's, else a new one.

@@ -1,17 +1,19 @@
 //! Starting the daemon: only where no host or context was named, nothing listens, and we are root.
 //!
 //! Two clients at once start one daemon: whoever gets the lock starts it, the other waits for the
-//! lock and finds it listening. The mark file says that the daemon was started in this way; only
-//! such a daemon is replaced when the binary beside this program is another than the one that
-//! runs (containers go on, the new daemon adopts them).
+//! lock and finds it listening. The mark file has the pid of the daemon that was started in this way;
+//! only that one is replaced when the binary beside this program is another than the one that runs
+//! (containers go on, the new daemon adopts them).
 
 use client_commands::output;
 use client_http::Launcher;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::{Pid, Signal, kill_process, setsid, test_kill_process};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal, setsid};
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -62,14 +64,20 @@ impl Auto {
         self.root.join("gantryd.log")
     }
 
-    /// The pid of a daemon that we started and whose binary is no longer the one beside us.
-    fn outdated(&self) -> Option<Pid> {
+    /// A daemon that we started and whose binary is no longer the one beside us.
+    fn outdated(&self) -> Option<OwnedFd> {
         let mark = std::fs::symlink_metadata(self.mark()).ok()?;
         if !mark.is_file() || mark.uid() != 0 {
             return None;
         }
         let pid = std::fs::read_to_string(self.root.join("gantryd.pid")).ok()?;
+        // Another one that was started since, by hand or by the machine's init, is not ours.
+        if std::fs::read_to_string(self.mark()).ok()?.trim() != pid.trim() {
+            return None;
+        }
         let pid: i32 = pid.trim().parse().ok()?;
+        // Opened before the checks: a process that gets this pid later is not the one signalled.
+        let process = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
         // Follows the link even where its target has been deleted: the inode of what runs.
         let running = std::fs::metadata(format!("/proc/{pid}/exe")).ok()?;
         let beside = std::fs::metadata(&self.daemon).ok()?;
@@ -77,7 +85,7 @@ impl Auto {
         let name = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
         // The pid may be another program's by now.
         let ours = name.to_string_lossy().trim_end_matches(" (deleted)").ends_with(DAEMON);
-        if same || !ours { None } else { Pid::from_raw(pid) }
+        (!same && ours).then_some(process)
     }
 
     fn lock(&self) -> Result<File, String> {
@@ -154,13 +162,13 @@ impl Launcher for Auto {
         }
         // Somebody else may be replacing it: look again with the lock held.
         let Ok(lock) = self.lock() else { return };
-        if let Some(pid) = self.outdated()
-            && kill_process(pid, Signal::TERM).is_ok()
+        if let Some(process) = self.outdated()
+            && pidfd_send_signal(&process, Signal::TERM).is_ok()
+            && !ends(&process)
         {
-            let begun = Instant::now();
-            while test_kill_process(pid).is_ok() && begun.elapsed() < START_LIMIT {
-                std::thread::sleep(POLL);
-            }
+            output::note(format!(
+                "The daemon of an older build did not end within {START_LIMIT:?}"
+            ));
         }
         drop(lock);
     }
@@ -170,12 +178,19 @@ impl Launcher for Auto {
         if !answers() {
             let mut child = self.spawn()?;
             self.wait(&mut child)?;
-            let mark = File::create(self.mark());
+            let mark = std::fs::write(self.mark(), child.id().to_string());
             mark.map_err(|error| format!("cannot write {}: {error}", self.mark().display()))?;
         }
         drop(lock);
         Ok(true)
     }
+}
+
+/// Waits for a process' end, which a pidfd tells by being readable (pidfd_open(2)).
+fn ends(process: &OwnedFd) -> bool {
+    let limit = Timespec::try_from(START_LIMIT).expect("seconds fit a timespec");
+    let mut fds = [PollFd::new(process, PollFlags::IN)];
+    matches!(poll(&mut fds, Some(&limit)), Ok(1..))
 }
 
 fn answers() -> bool {
@@ -222,15 +237,29 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_that_was_not_started_by_us_is_never_replaced() {
+    fn only_the_daemon_that_was_started_from_here_is_replaced() {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().to_owned();
-        std::fs::write(root.join("gantryd.pid"), std::process::id().to_string()).unwrap();
-        let auto = Auto { daemon: root.join("gantryd"), root: root.clone() };
-        assert_eq!(auto.outdated(), None);
-        // With the mark, but the pid is of a program of another name.
-        std::fs::write(root.join("gantryd.auto"), "").unwrap();
+        // A daemon of another build: it runs, and another file lies beside this program.
+        let other = root.join("other");
+        std::fs::create_dir(&other).unwrap();
+        std::fs::copy("/bin/sleep", other.join("gantryd")).unwrap();
+        let mut daemon = Command::new(other.join("gantryd")).arg("1000").spawn().unwrap();
         std::fs::write(root.join("gantryd"), "").unwrap();
-        assert_eq!(auto.outdated(), None);
+        let auto = Auto { daemon: root.join("gantryd"), root: root.clone() };
+        let says = |file: &str, pid: u32| std::fs::write(root.join(file), pid.to_string()).unwrap();
+        says("gantryd.pid", daemon.id());
+        assert!(auto.outdated().is_none(), "without a mark");
+        says("gantryd.auto", daemon.id() + 1);
+        assert!(auto.outdated().is_none(), "the mark is of an earlier daemon");
+        says("gantryd.auto", daemon.id());
+        let process = auto.outdated();
+        daemon.kill().unwrap();
+        let process = process.expect("marked, and of another build");
+        assert!(ends(&process), "a process that nobody has reaped yet has ended");
+        daemon.wait().unwrap();
+        says("gantryd.pid", std::process::id());
+        says("gantryd.auto", std::process::id());
+        assert!(auto.outdated().is_none(), "a program of another name");
     }
 }

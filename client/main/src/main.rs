@@ -5,11 +5,10 @@
 #![forbid(unsafe_code)]
 
 mod connection;
-mod context;
 mod launch;
 
 use client_commands::arguments::{Arguments, FlagError};
-use client_commands::command::{Called, find};
+use client_commands::command::{Called, DEPRECATED_LETTER, find};
 use client_commands::config_file::ConfigFile;
 use client_commands::failure::Failure;
 use client_commands::root::{GLOBAL_FLAGS, ROOT};
@@ -66,9 +65,19 @@ fn program_name(called: Option<&OsString>) -> String {
 fn run(program: &str, words: &[String]) -> Result<(), Failure> {
     let root = Called { command: &ROOT, path: program.to_owned() };
     let global = Arguments::read(&[GLOBAL_FLAGS], words, false).map_err(|error| match error {
-        FlagError::Help => program_help(program),
+        FlagError::Help { by_letter } => {
+            if by_letter {
+                output::note(DEPRECATED_LETTER);
+            }
+            program_help(program)
+        }
         FlagError::Wrong(text) => wrong_global_flag(program, &text),
     })?;
+    const LEVELS: [&str; 7] = ["trace", "debug", "info", "warn", "error", "fatal", "panic"];
+    let level = global.text("log-level");
+    if !LEVELS.contains(&level.to_lowercase().as_str()) {
+        return Err(Failure::text(format!("Unable to parse logging level: {level}")));
+    }
     if global.on("version") {
         return output::line(format!("Gantry version {}", env!("CARGO_PKG_VERSION")));
     }
@@ -77,7 +86,11 @@ fn run(program: &str, words: &[String]) -> Result<(), Failure> {
     if asks_for_help {
         words = &words[1..];
     }
-    let (called, rest) = find(program, root.command, words)?;
+    let (called, rest) = find(program, root.command, words)
+        .map_err(|failure| if asks_for_help { unknown_topic(words) } else { failure })?;
+    if asks_for_help && !rest.is_empty() {
+        return Err(unknown_topic(words));
+    }
     if called.path == program {
         return Err(program_help(program));
     }
@@ -92,8 +105,12 @@ fn run(program: &str, words: &[String]) -> Result<(), Failure> {
     }
     // Help and wrong flags need no daemon, nor a sound configuration.
     let arguments = called.read(rest)?;
-    let session = session(program, &global)?;
+    let session = session(program, &global, called.command.offline)?;
     called.execute(&session, &arguments)
+}
+
+fn unknown_topic(words: &[String]) -> Failure {
+    Failure::text(format!("unknown help topic: {}", words.join(" ")))
 }
 
 fn program_help(program: &str) -> Failure {
@@ -109,7 +126,7 @@ fn wrong_global_flag(program: &str, text: &str) -> Failure {
     )
 }
 
-fn session(program: &str, global: &Arguments) -> Result<Session, Failure> {
+fn session(program: &str, global: &Arguments, offline: bool) -> Result<Session, Failure> {
     let environment: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
@@ -126,6 +143,7 @@ fn session(program: &str, global: &Arguments) -> Result<Session, Failure> {
         environment: &environment,
         config: &config,
         config_directory: &config_directory,
+        offline,
     };
     let connection = connection::resolve(&surroundings).map_err(Failure::text)?;
     Ok(Session {
@@ -133,6 +151,7 @@ fn session(program: &str, global: &Arguments) -> Result<Session, Failure> {
         version: env!("CARGO_PKG_VERSION"),
         client: Arc::new(connection.client),
         context: connection.context,
+        default_host: connection.default_host,
         debug: global.on("debug"),
         environment,
         config,

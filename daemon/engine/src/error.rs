@@ -4,6 +4,7 @@
 //! its `Display`: the HTTP layer sends `error.to_string()` and the status of `error.kind()`.
 
 use base_errors::{Classify, Kind};
+use base_ids::reference::InvalidReference;
 
 /// Why the engine did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -101,6 +102,12 @@ impl Error {
     /// An input error with this text.
     pub(crate) fn invalid(text: impl Into<String>) -> Self {
         Self::Invalid(text.into())
+    }
+}
+
+impl From<InvalidReference> for Error {
+    fn from(error: InvalidReference) -> Self {
+        Self::Invalid(error.to_string())
     }
 }
 

@@ -13,10 +13,10 @@ mod remove;
 pub(crate) use pull::write_hosts;
 
 use crate::error::{Error, Result};
-use crate::reference::Reference;
 use crate::spec::user::Accounts;
 use crate::supervisor::{Supervisor, failed, optional};
 use base_ids::Digest;
+use base_ids::reference::Reference;
 use base_oci::image::{ImageConfig, Index, Manifest, media_type};
 use contracts_engine_api::oci::{Descriptor, Platform};
 use contracts_supervisor_api::services::content::ReadContentRequest;

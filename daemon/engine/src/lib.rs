@@ -32,7 +32,6 @@ mod volumes;
 mod adopt;
 mod client;
 mod record;
-mod reference;
 mod spec;
 mod supervisor;
 

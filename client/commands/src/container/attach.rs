@@ -3,7 +3,7 @@
 use super::foreground::{self, Streams, Waiting, check_terminal, keys_text, pass_code_on};
 use crate::arguments::Arguments;
 use crate::attachment::{self, End};
-use crate::command::{Command, Operands};
+use crate::command::{Command, Names, Operands};
 use crate::failure::Failure;
 use crate::flag::{Flag, Kind};
 use crate::session::Session;
@@ -25,6 +25,7 @@ pub(crate) static COMMAND: Command = Command::new(
 )
 .flags(&[FLAGS])
 .operands(Operands::Exactly(1))
+.names(Names::Running)
 .known_as(&["container attach", "attach"]);
 
 fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {

@@ -3,7 +3,7 @@
 use super::creation::Creation;
 use super::options::CREATE_FLAGS;
 use crate::arguments::Arguments;
-use crate::command::{Command, Operands};
+use crate::command::{Command, Names, Operands};
 use crate::failure::Failure;
 use crate::output;
 use crate::session::Session;
@@ -13,6 +13,7 @@ pub(crate) static COMMAND: Command =
     Command::new("create", "[OPTIONS] IMAGE [COMMAND] [ARG...]", "Create a new container", run)
         .flags(&[CREATE_FLAGS])
         .operands(Operands::AtLeast(1))
+        .names(Names::Images)
         .known_as(&["container create", "create"])
         .passes_arguments_on();
 

@@ -5,8 +5,8 @@ use crate::arguments::Arguments;
 use crate::failure::{Failure, told};
 use crate::image::pull;
 use crate::output::{self, Out};
-use crate::reference::Reference;
 use crate::session::Session;
+use base_ids::reference::{Reference, is_image_id};
 use client_http::Error;
 use contracts_engine_api::container::{CreateRequest, CreateResponse};
 use std::io::Write;
@@ -28,6 +28,8 @@ pub(super) struct Creation<'s> {
     pub(super) session: &'s Session,
     pub(super) command: &'static str,
     pub(super) request: CreateRequest,
+    /// The image's name; `None` when it is given by its id.
+    reference: Option<Reference>,
     name: String,
     platform: String,
     pull: Pull,
@@ -61,11 +63,16 @@ impl<'s> Creation<'s> {
             }
         };
         let request = options::create_request(session, arguments).map_err(wrong)?;
-        Reference::parse(&request.config.image).map_err(|error| wrong(error.to_string()))?;
+        // An image's id is no name: there is nothing to pull where it is not there.
+        let reference = match request.config.image.as_str() {
+            id if is_image_id(id) => None,
+            name => Some(Reference::parse(name).map_err(|error| wrong(error.to_string()))?),
+        };
         let mut creation = Self {
             session,
             command,
             request,
+            reference,
             name: arguments.text("name").to_owned(),
             platform: arguments.text("platform").to_owned(),
             pull,
@@ -81,19 +88,19 @@ impl<'s> Creation<'s> {
             self.request.host_config.as_ref().map_or("", |host| host.container_id_file.as_str()),
         )
         .map_err(|text| self.wrong(125, &text))?;
-        if self.pull == Pull::Always {
-            self.pull_image()?;
+        if let (Pull::Always, Some(reference)) = (self.pull, &self.reference) {
+            self.pull_image(reference)?;
         }
-        let answer = match self.send() {
-            Err(error) if error.is_not_found() && self.pull == Pull::Missing => {
+        let answer = match (self.send(), &self.reference) {
+            (Err(error), Some(reference)) if error.is_not_found() && self.pull == Pull::Missing => {
                 if !self.quiet {
-                    let image = self.reference().familiar();
+                    let image = reference.familiar();
                     output::note(format!("Unable to find image '{image}' locally"));
                 }
-                self.pull_image()?;
+                self.pull_image(reference)?;
                 self.send()
             }
-            answer => answer,
+            (answer, _) => answer,
         };
         let answer = answer.map_err(|error| self.failed(&error))?;
         for warning in &answer.warnings {
@@ -113,18 +120,12 @@ impl<'s> Creation<'s> {
             .fetch()
     }
 
-    fn pull_image(&self) -> Result<(), Failure> {
+    fn pull_image(&self, reference: &Reference) -> Result<(), Failure> {
         let to = (!self.quiet).then_some(Out::Stderr);
-        pull::fetch(self.session, &self.reference(), &self.platform, to).map_err(|failure| {
+        pull::fetch(self.session, reference, &self.platform, to).map_err(|failure| {
             let text = failure.told().unwrap_or_default();
             self.wrong(125, &text)
         })
-    }
-
-    fn reference(&self) -> Reference {
-        Reference::parse(&self.request.config.image)
-            .expect("checked when the flags were read")
-            .with_default_tag()
     }
 
     /// A failed request in words, and the exit code that Docker takes from them.

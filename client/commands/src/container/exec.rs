@@ -4,7 +4,7 @@ use super::foreground::{self, check_terminal, keys_text, pass_code_on};
 use super::options::environment;
 use crate::arguments::Arguments;
 use crate::attachment::{self, End};
-use crate::command::{Command, Group, Operands};
+use crate::command::{Command, Group, Names, Operands};
 use crate::failure::Failure;
 use crate::flag::{Flag, Kind};
 use crate::session::Session;
@@ -44,6 +44,7 @@ pub(crate) static COMMAND: Command = Command::new(
 )
 .flags(&[FLAGS])
 .operands(Operands::AtLeast(2))
+.names(Names::Running)
 .known_as(&["container exec", "exec"])
 .group(Group::Common)
 .passes_arguments_on();

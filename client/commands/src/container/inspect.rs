@@ -1,7 +1,7 @@
 //! `container inspect`.
 
 use crate::arguments::Arguments;
-use crate::command::{Command, Operands};
+use crate::command::{Command, Names, Operands};
 use crate::failure::Failure;
 use crate::flag::{Flag, Kind};
 use crate::session::Session;
@@ -20,7 +20,8 @@ pub(super) static COMMAND: Command = Command::new(
     run,
 )
 .flags(&[FLAGS])
-.operands(Operands::AtLeast(1));
+.operands(Operands::AtLeast(1))
+.names(Names::Containers);
 
 fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
     let size = arguments.on("size");

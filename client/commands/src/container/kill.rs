@@ -1,7 +1,7 @@
 //! `kill`.
 
 use crate::arguments::Arguments;
-use crate::command::{Command, Operands};
+use crate::command::{Command, Names, Operands};
 use crate::failure::Failure;
 use crate::flag::{Flag, Kind};
 use crate::session::Session;
@@ -19,6 +19,7 @@ pub(crate) static COMMAND: Command = Command::new(
 )
 .flags(&[FLAGS])
 .operands(Operands::AtLeast(1))
+.names(Names::Running)
 .known_as(&["container kill", "kill"]);
 
 fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use crate::arguments::Arguments;
 use crate::attachment::{copy_frames, copy_raw};
-use crate::command::{Command, Operands};
+use crate::command::{Command, Names, Operands};
 use crate::failure::Failure;
 use crate::flag::{Flag, Kind};
 use crate::instant;
@@ -35,6 +35,7 @@ pub(crate) static COMMAND: Command =
     Command::new("logs", "[OPTIONS] CONTAINER", "Fetch the logs of a container", run)
         .flags(&[FLAGS])
         .operands(Operands::Exactly(1))
+        .names(Names::Containers)
         .known_as(&["container logs", "logs"]);
 
 fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {

@@ -5,9 +5,9 @@ use crate::command::{Command, Group, Operands};
 use crate::failure::Failure;
 use crate::flag::{Flag, Kind};
 use crate::listing::{Format, Row};
-use crate::reference::Reference;
 use crate::session::Session;
 use crate::{filters, instant, output, quantity, show};
+use base_ids::reference::Reference;
 use contracts_engine_api::container::{PortSummary, Summary};
 
 static FLAGS: &[Flag] = &[
@@ -170,7 +170,7 @@ fn image(container: &Summary, whole: bool) -> String {
         return show::id(name, false).to_owned();
     }
     // A digest is left out; a tag stays.
-    match Reference::parse(name) {
+    match Reference::parse_bare(name) {
         Ok(reference) if name.contains('@') => match reference.tag() {
             Some(tag) => format!("{}:{tag}", reference.familiar_name()),
             None => reference.familiar_name(),

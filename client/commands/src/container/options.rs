@@ -13,8 +13,8 @@ pub(crate) use flags::CREATE_FLAGS;
 pub(crate) use variables::environment;
 
 use crate::arguments::Arguments;
-use crate::quantity;
 use crate::session::Session;
+use crate::{pairs, quantity};
 use contracts_engine_api::container::{
     Config, CreateRequest, HostConfig, LogConfig, RestartPolicy,
 };
@@ -91,7 +91,7 @@ fn host_config(arguments: &Arguments, here: &Path) -> Result<HostConfig, String>
         auto_remove: arguments.on("rm"),
         volume_driver: text("volume-driver"),
         volumes_from: list("volumes-from"),
-        annotations: arguments.given("annotation").then(|| pairs(arguments, "annotation")),
+        annotations: arguments.given("annotation").then(|| pairs::of(arguments.list("annotation"))),
         cap_add: list("cap-add"),
         cap_drop: list("cap-drop"),
         cgroupns_mode: mode(arguments, "cgroupns", "CGROUP", &["", "private", "host"], &[])?,
@@ -115,7 +115,7 @@ fn host_config(arguments: &Arguments, here: &Path) -> Result<HostConfig, String>
         uts_mode: mode(arguments, "uts", "UTS", &["", "host"], &[])?,
         userns_mode: mode(arguments, "userns", "USER", &["", "host"], &[])?,
         shm_size: bytes("shm-size")?,
-        sysctls: arguments.given("sysctl").then(|| pairs(arguments, "sysctl")),
+        sysctls: arguments.given("sysctl").then(|| pairs::of(arguments.list("sysctl"))),
         runtime: text("runtime"),
         isolation: text("isolation"),
         cpu_shares: arguments.int("cpu-shares"),
@@ -199,14 +199,6 @@ fn mounts_of(
     arguments.list("mount").map(read).collect::<Result<_, _>>().map(Some)
 }
 
-fn pairs(arguments: &Arguments, name: &'static str) -> BTreeMap<String, String> {
-    let split = |text: &str| {
-        let (key, value) = text.split_once('=').unwrap_or((text, ""));
-        (key.to_owned(), value.to_owned())
-    };
-    arguments.list(name).map(split).collect()
-}
-
 fn extra_hosts(arguments: &Arguments) -> Result<Option<Vec<String>>, String> {
     if !arguments.given("add-host") {
         return Ok(None);
@@ -255,7 +247,7 @@ fn restart_policy(text: &str) -> Result<RestartPolicy, String> {
 
 fn log_config(arguments: &Arguments) -> Result<LogConfig, String> {
     let driver = arguments.text("log-driver").to_owned();
-    let options = pairs(arguments, "log-opt");
+    let options = pairs::of(arguments.list("log-opt"));
     if driver == "none" && !options.is_empty() {
         return Err("invalid logging opts for driver none".to_owned());
     }
@@ -269,7 +261,7 @@ fn storage_options(arguments: &Arguments) -> Result<Option<BTreeMap<String, Stri
     if arguments.list("storage-opt").any(|option| !option.contains('=')) {
         return Err("invalid storage option".to_owned());
     }
-    Ok(Some(pairs(arguments, "storage-opt")))
+    Ok(Some(pairs::of(arguments.list("storage-opt"))))
 }
 
 /// Security options, and whether `systempaths=unconfined` is among them.

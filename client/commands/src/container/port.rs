@@ -1,7 +1,7 @@
 //! `port`.
 
 use crate::arguments::Arguments;
-use crate::command::{Command, Operands};
+use crate::command::{Command, Names, Operands};
 use crate::failure::Failure;
 use crate::output;
 use crate::session::Session;
@@ -15,6 +15,7 @@ pub(crate) static COMMAND: Command = Command::new(
     run,
 )
 .operands(Operands::Between(1, 2))
+.names(Names::Running)
 .known_as(&["container port", "port"]);
 
 fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {

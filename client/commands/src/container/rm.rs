@@ -1,7 +1,7 @@
 //! `rm`.
 
 use crate::arguments::Arguments;
-use crate::command::{Command, Operands};
+use crate::command::{Command, Names, Operands};
 use crate::failure::{Failure, told};
 use crate::flag::{Flag, Kind};
 use crate::output;
@@ -27,6 +27,7 @@ pub(crate) static COMMAND: Command =
         .flags(&[FLAGS])
         .aliases(&["remove"])
         .operands(Operands::AtLeast(1))
+        .names(Names::Containers)
         .known_as(&["container rm", "container remove", "rm"]);
 
 fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use super::foreground::{self, Streams, Waiting, check_terminal, keys_text, pass_
 use super::options::CREATE_FLAGS;
 use crate::arguments::Arguments;
 use crate::attachment::{self, End};
-use crate::command::{Command, Group, Operands};
+use crate::command::{Command, Group, Names, Operands};
 use crate::failure::Failure;
 use crate::flag::{Flag, Kind};
 use crate::output;
@@ -35,6 +35,7 @@ pub(crate) static COMMAND: Command = Command::new(
 )
 .flags(&[CREATE_FLAGS, FLAGS])
 .operands(Operands::AtLeast(1))
+.names(Names::Images)
 .known_as(&["container run", "run"])
 .group(Group::Common)
 .passes_arguments_on();

@@ -3,7 +3,7 @@
 use super::foreground::{self, Streams, Waiting, keys_text, pass_code_on};
 use crate::arguments::Arguments;
 use crate::attachment::{self, End};
-use crate::command::{Command, Operands};
+use crate::command::{Command, Names, Operands};
 use crate::failure::{Failure, told};
 use crate::flag::{Flag, Kind};
 use crate::output;
@@ -32,6 +32,7 @@ pub(crate) static COMMAND: Command = Command::new(
 )
 .flags(&[FLAGS])
 .operands(Operands::AtLeast(1))
+.names(Names::Stopped)
 .known_as(&["container start", "start"]);
 
 fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {

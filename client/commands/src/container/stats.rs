@@ -4,7 +4,7 @@ mod figures;
 mod watch;
 
 use crate::arguments::Arguments;
-use crate::command::{Command, Operands};
+use crate::command::{Command, Names, Operands};
 use crate::failure::{Failure, told};
 use crate::flag::{Flag, Kind};
 use crate::listing::{Format, Row};
@@ -33,6 +33,7 @@ pub(crate) static COMMAND: Command = Command::new(
 )
 .flags(&[FLAGS])
 .operands(Operands::Any)
+.names(Names::Running)
 .known_as(&["container stats", "stats"]);
 
 const TABLE: &str = "{{.ID}}\\t{{.Name}}\\t{{.CPUPerc}}\\t{{.MemUsage}}\\t{{.MemPerc}}\\t{{.NetIO}}\\t{{.BlockIO}}\\t{{.PIDs}}";

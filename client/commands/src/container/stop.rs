@@ -1,7 +1,7 @@
-//! `stop`.
+//! `stop` and `restart`, which take the same flags and say the same.
 
 use crate::arguments::Arguments;
-use crate::command::{Command, Operands};
+use crate::command::{Command, Names, Operands};
 use crate::failure::Failure;
 use crate::flag::{Flag, Kind};
 use crate::output;
@@ -22,17 +22,30 @@ static FLAGS: &[Flag] = &[
 ];
 
 /// `stop`.
-pub(crate) static COMMAND: Command = Command::new(
+pub(crate) static STOP: Command = Command::new(
     "stop",
     "[OPTIONS] CONTAINER [CONTAINER...]",
     "Stop one or more running containers",
-    run,
+    |session, arguments| run(session, arguments, "stop"),
 )
 .flags(&[FLAGS])
 .operands(Operands::AtLeast(1))
+.names(Names::Running)
 .known_as(&["container stop", "stop"]);
 
-fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
+/// `restart`.
+pub(crate) static RESTART: Command = Command::new(
+    "restart",
+    "[OPTIONS] CONTAINER [CONTAINER...]",
+    "Restart one or more containers",
+    |session, arguments| run(session, arguments, "restart"),
+)
+.flags(&[FLAGS])
+.operands(Operands::AtLeast(1))
+.names(Names::Containers)
+.known_as(&["container restart", "restart"]);
+
+fn run(session: &Session, arguments: &Arguments, action: &str) -> Result<(), Failure> {
     if arguments.given("time") {
         output::note("Flag --time has been deprecated, use --timeout instead");
         if arguments.given("timeout") {
@@ -43,7 +56,7 @@ fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
     let timeout = arguments.text_if_given("timeout").or(arguments.text_if_given("time"));
     let signal = arguments.text_if_given("signal");
     targets::all_at_once(&arguments.operands, |id| {
-        let request = session.client.post(format!("/containers/{id}/stop"));
+        let request = session.client.post(format!("/containers/{id}/{action}"));
         let outcome = request.query_if("t", timeout).query_if("signal", signal).run();
         reach(REQUESTED);
         outcome

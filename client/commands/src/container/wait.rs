@@ -2,7 +2,7 @@
 
 use super::foreground::Waiting;
 use crate::arguments::Arguments;
-use crate::command::{Command, Operands};
+use crate::command::{Command, Names, Operands};
 use crate::failure::Failure;
 use crate::output;
 use crate::session::Session;
@@ -15,6 +15,7 @@ pub(crate) static COMMAND: Command = Command::new(
     run,
 )
 .operands(Operands::AtLeast(1))
+.names(Names::Running)
 .known_as(&["container wait", "wait"]);
 
 fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {

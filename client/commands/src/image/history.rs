@@ -1,7 +1,7 @@
 //! `history`.
 
 use crate::arguments::Arguments;
-use crate::command::{Command, Operands};
+use crate::command::{Command, Names, Operands};
 use crate::failure::Failure;
 use crate::flag::{Flag, Kind};
 use crate::listing::{Format, Row};
@@ -24,6 +24,7 @@ pub(crate) static COMMAND: Command =
     Command::new("history", "[OPTIONS] IMAGE", "Show the history of an image", run)
         .flags(&[FLAGS])
         .operands(Operands::Exactly(1))
+        .names(Names::Images)
         .known_as(&["image history", "history"]);
 
 const HUMAN: &str = "{{.ID}}\\t{{.CreatedSince}}\\t{{.CreatedBy}}\\t{{.Size}}\\t{{.Comment}}";

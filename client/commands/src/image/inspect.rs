@@ -1,7 +1,7 @@
 //! `image inspect`.
 
 use crate::arguments::Arguments;
-use crate::command::{Command, Operands};
+use crate::command::{Command, Names, Operands};
 use crate::failure::Failure;
 use crate::flag::{Flag, Kind};
 use crate::session::Session;
@@ -24,7 +24,8 @@ pub(super) static COMMAND: Command = Command::new(
     run,
 )
 .flags(&[FLAGS])
-.operands(Operands::AtLeast(1));
+.operands(Operands::AtLeast(1))
+.names(Names::Images);
 
 fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
     let platform = arguments.text_if_given("platform").map(super::rm::platform_json);

@@ -1,13 +1,13 @@
 //! `images`, `image ls`.
 
 use crate::arguments::Arguments;
-use crate::command::{Command, Group, Operands};
+use crate::command::{Command, Group, Names, Operands};
 use crate::failure::Failure;
 use crate::flag::{Flag, Kind};
 use crate::listing::{Format, Row};
-use crate::reference::Reference;
 use crate::session::Session;
 use crate::{filters, instant, quantity, show};
+use base_ids::reference::Reference;
 use contracts_engine_api::image::Summary;
 
 static FLAGS: &[Flag] = &[
@@ -28,6 +28,7 @@ pub(crate) static COMMAND: Command =
     Command::new("images", "[OPTIONS] [REPOSITORY[:TAG]]", "List images", run)
         .flags(&[FLAGS])
         .operands(Operands::AtMost(1))
+        .names(Names::Images)
         .known_as(NAMES)
         .group(Group::Common);
 
@@ -36,6 +37,7 @@ pub(super) static IN_IMAGE: Command =
     Command::new("ls", "[OPTIONS] [REPOSITORY[:TAG]]", "List images", run)
         .flags(&[FLAGS])
         .operands(Operands::AtMost(1))
+        .names(Names::Images)
         .aliases(&["list"])
         .known_as(NAMES);
 
@@ -90,7 +92,7 @@ fn rows(image: &Summary, whole: bool, digests: bool) -> Vec<Row> {
         .repo_tags
         .iter()
         .filter(|name| *name != "<none>:<none>")
-        .filter_map(|name| Reference::parse(name).ok())
+        .filter_map(|name| Reference::parse_bare(name).ok())
         .map(|name| (name.familiar_name(), name.tag().unwrap_or(NONE).to_owned()))
         .collect();
     let named: Vec<(String, String)> = image
@@ -99,7 +101,8 @@ fn rows(image: &Summary, whole: bool, digests: bool) -> Vec<Row> {
         .filter_map(|name| name.split_once('@'))
         .filter(|(name, _)| *name != NONE)
         .map(|(name, digest)| {
-            let name = Reference::parse(name).map_or(name.to_owned(), |name| name.familiar_name());
+            let name =
+                Reference::parse_bare(name).map_or(name.to_owned(), |name| name.familiar_name());
             (name, digest.to_owned())
         })
         .collect();

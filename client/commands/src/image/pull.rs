@@ -1,14 +1,15 @@
 //! `pull`.
 
-use super::credentials;
 use crate::arguments::Arguments;
-use crate::command::{Command, Group, Operands};
+use crate::command::{Command, Group, Names, Operands};
+use crate::credentials;
 use crate::failure::Failure;
 use crate::flag::{Flag, Kind};
 use crate::output::{self, Out};
 use crate::progress;
-use crate::reference::Reference;
 use crate::session::Session;
+use base_ids::reference::Reference;
+use contracts_engine_api::auth::REGISTRY_AUTH_HEADER;
 
 static FLAGS: &[Flag] = &[
     Flag::new("all-tags", Kind::Switch, "Download all tagged images in the repository")
@@ -26,12 +27,13 @@ pub(crate) static COMMAND: Command =
     Command::new("pull", "[OPTIONS] NAME[:TAG|@DIGEST]", "Download an image from a registry", run)
         .flags(&[FLAGS])
         .operands(Operands::Exactly(1))
+        .names(Names::Images)
         .known_as(&["image pull", "pull"])
         .group(Group::Common);
 
 fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
-    let mut reference =
-        Reference::parse(arguments.operand()).map_err(|error| Failure::text(error.to_string()))?;
+    let mut reference = Reference::parse_bare(arguments.operand())
+        .map_err(|error| Failure::text(error.to_string()))?;
     let quiet = arguments.on("quiet");
     if arguments.on("all-tags") {
         if !reference.is_name_only() {
@@ -59,10 +61,10 @@ pub(crate) fn fetch(
         .client
         .post("/images/create")
         .query("fromImage", reference.name())
-        .query("tag", reference.tag_or_digest())
+        .query("tag", reference.digest().or(reference.tag()).unwrap_or_default())
         .query_if("platform", (!platform.is_empty()).then_some(platform));
-    if let Some(header) = credentials::header(&session.config, reference.domain()) {
-        request = request.header("X-Registry-Auth", header);
+    if let Some(header) = credentials::header(session, reference.domain()) {
+        request = request.header(REGISTRY_AUTH_HEADER, header);
     }
     progress::show(request.send()?.into_body(), to)
 }

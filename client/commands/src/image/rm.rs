@@ -1,7 +1,7 @@
 //! `rmi`, `image rm`.
 
 use crate::arguments::Arguments;
-use crate::command::{Command, Operands};
+use crate::command::{Command, Names, Operands};
 use crate::failure::{Failure, told};
 use crate::flag::{Flag, Kind};
 use crate::output;
@@ -26,6 +26,7 @@ pub(crate) static COMMAND: Command =
     Command::new("rmi", "[OPTIONS] IMAGE [IMAGE...]", "Remove one or more images", run)
         .flags(&[FLAGS])
         .operands(Operands::AtLeast(1))
+        .names(Names::Images)
         .known_as(NAMES);
 
 /// `image rm`.
@@ -33,6 +34,7 @@ pub(super) static IN_IMAGE: Command =
     Command::new("rm", "[OPTIONS] IMAGE [IMAGE...]", "Remove one or more images", run)
         .flags(&[FLAGS])
         .operands(Operands::AtLeast(1))
+        .names(Names::Images)
         .aliases(&["remove"])
         .known_as(NAMES);
 

@@ -1,10 +1,10 @@
 //! `tag`.
 
 use crate::arguments::Arguments;
-use crate::command::{Command, Operands};
+use crate::command::{Command, Names, Operands};
 use crate::failure::Failure;
-use crate::reference::Reference;
 use crate::session::Session;
+use base_ids::reference::Reference;
 
 /// `tag`.
 pub(crate) static COMMAND: Command = Command::new(
@@ -14,10 +14,11 @@ pub(crate) static COMMAND: Command = Command::new(
     run,
 )
 .operands(Operands::Exactly(2))
+.names(Names::Images)
 .known_as(&["image tag", "tag"]);
 
 fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
-    let target = Reference::parse(&arguments.operands[1])
+    let target = Reference::parse_bare(&arguments.operands[1])
         .map_err(|error| {
             let text = &arguments.operands[1];
             Failure::text(format!(

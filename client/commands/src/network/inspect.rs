@@ -1,7 +1,7 @@
 //! `network inspect`.
 
 use crate::arguments::Arguments;
-use crate::command::{Command, Operands};
+use crate::command::{Command, Names, Operands};
 use crate::failure::Failure;
 use crate::flag::{Flag, Kind};
 use crate::session::Session;
@@ -22,7 +22,8 @@ pub(super) static COMMAND: Command = Command::new(
     run,
 )
 .flags(&[FLAGS])
-.operands(Operands::AtLeast(1));
+.operands(Operands::AtLeast(1))
+.names(Names::Networks);
 
 fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
     let verbose = arguments.on("verbose");

@@ -31,7 +31,12 @@ fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
     let template = template.transpose().map_err(bad_template)?;
     let answer = session.client.get("/info").fetch::<Value>();
     if let Some(template) = template {
-        let mut value = answer.as_ref().cloned().unwrap_or_else(|_| json!({}));
+        // Without an answer, templates find every field empty.
+        let nothing = || serde_json::to_value(Info::default());
+        let mut value = match &answer {
+            Ok(value) => value.clone(),
+            Err(_) => nothing().expect("the contract's types are serialisable"),
+        };
         value["ClientInfo"] = json!({
             "Debug": session.debug,
             "Context": session.context,

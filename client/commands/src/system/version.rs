@@ -61,7 +61,6 @@ fn client_json(session: &Session) -> Value {
     let platform = platform();
     let (os, architecture) = platform.split_once('/').unwrap_or_default();
     json!({
-        "Platform": {"Name": ""},
         "Version": session.version,
         "ApiVersion": session.client.version().as_str(),
         "DefaultAPIVersion": session.client.newest().as_str(),

@@ -4,10 +4,9 @@ use crate::arguments::Arguments;
 use crate::command::{Command, Operands};
 use crate::failure::Failure;
 use crate::flag::{Flag, Kind};
-use crate::output;
 use crate::session::Session;
+use crate::{output, pairs};
 use contracts_engine_api::volume::{CreateRequest, Volume};
-use std::collections::BTreeMap;
 
 static FLAGS: &[Flag] = &[
     Flag::new("driver", Kind::Text, "Volume driver").short('d').default("local"),
@@ -31,17 +30,10 @@ fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
             return Err(Failure::text(text));
         }
     };
-    let pairs = |name: &'static str| -> BTreeMap<String, String> {
-        let split = |text: &str| {
-            let (key, value) = text.split_once('=').unwrap_or((text, ""));
-            (key.to_owned(), value.to_owned())
-        };
-        arguments.list(name).map(split).collect()
-    };
     let request = CreateRequest {
         driver: arguments.text("driver").to_owned(),
-        driver_opts: Some(pairs("opt")),
-        labels: Some(pairs("label")),
+        driver_opts: Some(pairs::of(arguments.list("opt"))),
+        labels: Some(pairs::of(arguments.list("label"))),
         name: name.to_owned(),
     };
     let volume: Volume = session.client.post("/volumes/create").json(&request).fetch()?;

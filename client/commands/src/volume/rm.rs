@@ -1,7 +1,7 @@
 //! `volume rm`.
 
 use crate::arguments::Arguments;
-use crate::command::{Command, Operands};
+use crate::command::{Command, Names, Operands};
 use crate::failure::Failure;
 use crate::flag::{Flag, Kind};
 use crate::session::Session;
@@ -17,6 +17,7 @@ pub(super) static COMMAND: Command =
     Command::new("rm", "[OPTIONS] VOLUME [VOLUME...]", "Remove one or more volumes", run)
         .flags(&[FLAGS])
         .operands(Operands::AtLeast(1))
+        .names(Names::Volumes)
         .aliases(&["remove"])
         .known_as(&["volume rm", "volume remove"]);
 

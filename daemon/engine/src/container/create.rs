@@ -10,6 +10,7 @@ use crate::supervisor::{SNAPSHOTTER, failed};
 use base_errors::{Chain, Kind};
 use base_faults as faults;
 use base_ids::ContainerId;
+use base_ids::reference::Reference;
 use base_oci::image::ContainerDefaults;
 use contracts_engine_api::container::{
     Config, CreateRequest, CreateResponse, HealthConfig, HostConfig,
@@ -65,7 +66,7 @@ impl Shared {
         let found = self.images.find(&config.image).await?;
         let image = match self.images.resolve(&found.target, platform.as_ref()).await {
             Err(Error::NoSuchImage(_)) => {
-                let familiar = crate::reference::Reference::parse(&config.image)
+                let familiar = Reference::parse(&config.image)
                     .map_or_else(|_| config.image.clone(), |reference| reference.familiar());
                 return Err(Error::NoSuchImage(familiar));
             }

@@ -4,9 +4,9 @@ use super::Container;
 use super::inspect::{mount_point, networks, status};
 use crate::error::{Error, Result};
 use crate::record::{MountKind, StateRecord};
-use crate::reference::Reference;
 use crate::requests::ContainerListOptions;
 use crate::shared::Shared;
+use base_ids::reference::Reference;
 use contracts_engine_api::Filters;
 use contracts_engine_api::container::{
     HealthSummary, MountPoint, PortSummary, Status, Summary, SummaryHostConfig,

@@ -2,12 +2,12 @@
 
 use super::{Named, Resolved, chain_ids, named, short};
 use crate::error::{Error, Result};
-use crate::reference::Reference;
 use crate::requests::ImageListOptions;
 use crate::shared::Shared;
 use crate::supervisor::{SNAPSHOTTER, failed};
 use base_errors::Kind;
 use base_ids::Digest;
+use base_ids::reference::Reference;
 use contracts_engine_api::container::HealthConfig;
 use contracts_engine_api::image::{
     HistoryItem, ImageConfig, ImageProperties, InspectResponse, ManifestSize, ManifestSummary,

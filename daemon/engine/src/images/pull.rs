@@ -3,12 +3,12 @@
 use super::progress::Translator;
 use super::{hello, host_platform, parse_platform};
 use crate::error::{Error, Result};
-use crate::reference::Reference;
 use crate::requests::PullOptions;
 use crate::shared::Shared;
 use crate::supervisor::{SNAPSHOTTER, Supervisor, failed};
 use base_errors::Kind;
 use base_ids::ContainerId;
+use base_ids::reference::Reference;
 use contracts_engine_api::auth::AuthConfig;
 use contracts_engine_api::progress::Message;
 use contracts_supervisor_api::any;

@@ -2,36 +2,14 @@
 
 use super::{CREATE_FLAGS, create_request};
 use crate::arguments::Arguments;
-use crate::command::{Command, Operands};
-use crate::config_file::ConfigFile;
 use crate::session::Session;
-use client_http::Client;
 use contracts_engine_api::container::CreateRequest;
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-static ROOT: Command = Command::parent("", "", &[]).operands(Operands::Any);
-
-fn session() -> Session {
-    let endpoint = client_http::parse_host("unix:///nowhere", None).unwrap();
-    Session {
-        program: "gantry".into(),
-        version: "0",
-        client: Arc::new(Client::new(endpoint, None, Vec::new(), None)),
-        context: "default".into(),
-        environment: BTreeMap::from([("HERE".into(), "1".into())]),
-        config: ConfigFile::default(),
-        config_directory: "/nowhere".into(),
-        debug: false,
-        root: &ROOT,
-    }
-}
 
 fn request(line: &str) -> Result<CreateRequest, String> {
     let words = shlex::split(line).unwrap();
     let arguments =
         Arguments::read(&[CREATE_FLAGS], &words, false).map_err(|error| error.to_string())?;
-    create_request(&session(), &arguments)
+    create_request(&Session::of_tests(&[("HERE", "1")]), &arguments)
 }
 
 #[test]
