@@ -1,7 +1,7 @@
 //! Who may depend on whom: the architecture as a check on `cargo metadata`.
 
 use crate::workspace::{metadata, root};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,16 +10,6 @@ const PROGRAMS: [&str; 5] = ["client", "daemon", "supervisor", "shim", "runtime"
 /// Everything that the runtime and the shim may link, by crate name.
 const SMALL_PROGRAMS_MAY_LINK: &[&str] =
     &["rustix", "libc", "serde", "serde_json", "prost", "prost-types", "thiserror"];
-
-/// Crates that nothing which ships may link, with the reason.
-const BANNED: &[(&str, &str)] = &[
-    ("nix", "rustix is the system call layer"),
-    ("openssl", "rustls is the TLS"),
-    ("openssl-sys", "rustls is the TLS"),
-    ("aws-lc-rs", "ring is rustls' provider here"),
-    ("libseccomp", "the seccomp compiler is our own"),
-    ("rustables", "GPL"),
-];
 
 /// Checks the rules of ARCHITECTURE.md; all breaches are listed at once.
 pub(crate) fn check() -> Result<()> {
@@ -31,7 +21,7 @@ pub(crate) fn check() -> Result<()> {
             breaches.extend(breach(name, dependency));
         }
     }
-    breaches.extend(linked_too_much(&metadata, &packages));
+    breaches.extend(linked_too_much(&metadata, &packages, &bans(&read_deny()?)?));
     breaches.extend(misnamed(&metadata));
     if breaches.is_empty() {
         println!("layers: {} crates keep the rules", packages.ours.len());
@@ -40,31 +30,56 @@ pub(crate) fn check() -> Result<()> {
     bail!("layers broken:\n  {}", breaches.join("\n  "));
 }
 
+/// The text of `deny.toml`.
+fn read_deny() -> Result<String> {
+    let path = root().join("deny.toml");
+    std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+}
+
+/// Crates that nothing which ships may link, with the reason.
+fn bans(deny: &str) -> Result<Vec<(String, String)>> {
+    let deny: toml::Table = deny.parse().context("deny.toml")?;
+    let list = deny.get("bans").and_then(|bans| bans.get("deny")).and_then(toml::Value::as_array);
+    let text = |ban: &toml::Value, field: &str| {
+        let text = ban.get(field).and_then(toml::Value::as_str);
+        text.map(str::to_owned).with_context(|| format!("a ban without {field} in deny.toml"))
+    };
+    let bans = list.context("no bans.deny in deny.toml")?.iter();
+    bans.map(|ban| Ok((text(ban, "crate")?, text(ban, "reason")?))).collect()
+}
+
 struct Packages {
-    /// Workspace crates and what they depend on in normal and build dependencies.
+    /// Workspace crates and what they depend on: build and normal dependencies, and for tests,
+    /// which are nothing else, those of their tests too.
     ours: BTreeMap<String, BTreeSet<String>>,
 }
 
-fn packages(metadata: &Value) -> Packages {
-    let members: BTreeSet<&str> = metadata["workspace_members"]
+/// The ids of the workspace's packages.
+fn members(metadata: &Value) -> BTreeSet<&str> {
+    metadata["workspace_members"]
         .as_array()
         .into_iter()
         .flatten()
         .filter_map(Value::as_str)
-        .collect();
+        .collect()
+}
+
+fn packages(metadata: &Value) -> Packages {
+    let members = members(metadata);
     let mut ours = BTreeMap::new();
     for package in metadata["packages"].as_array().into_iter().flatten() {
         if !members.contains(package["id"].as_str().unwrap_or_default()) {
             continue;
         }
+        let name = package["name"].as_str().unwrap_or_default();
         let dependencies = package["dependencies"]
             .as_array()
             .into_iter()
             .flatten()
-            .filter(|d| d["kind"].as_str() != Some("dev"))
+            .filter(|d| d["kind"].as_str() != Some("dev") || folder(name) == "tests")
             .filter_map(|d| d["name"].as_str().map(str::to_owned))
             .collect();
-        ours.insert(package["name"].as_str().unwrap_or_default().to_owned(), dependencies);
+        ours.insert(name.to_owned(), dependencies);
     }
     Packages { ours }
 }
@@ -111,7 +126,11 @@ fn breach(name: &str, dependency: &str) -> Option<String> {
 }
 
 /// Names the crates that a program links and must not: bans for all, an allow-list for the small.
-fn linked_too_much(metadata: &Value, packages: &Packages) -> Vec<String> {
+fn linked_too_much(
+    metadata: &Value,
+    packages: &Packages,
+    bans: &[(String, String)],
+) -> Vec<String> {
     let names: BTreeMap<&str, &str> = metadata["packages"]
         .as_array()
         .into_iter()
@@ -138,7 +157,7 @@ fn linked_too_much(metadata: &Value, packages: &Packages) -> Vec<String> {
         let mut queue = vec![start];
         while let Some(id) = queue.pop() {
             let name = names.get(id).copied().unwrap_or_default();
-            if let Some((_, why)) = BANNED.iter().find(|(banned, _)| *banned == name) {
+            if let Some((_, why)) = bans.iter().find(|(banned, _)| banned == name) {
                 wrong.push(format!("{main} links {name}: {why}"));
             }
             let ours = packages.ours.contains_key(name);
@@ -162,12 +181,7 @@ fn linked_too_much(metadata: &Value, packages: &Packages) -> Vec<String> {
 /// A crate's name is its path.
 fn misnamed(metadata: &Value) -> Vec<String> {
     let root = root();
-    let members: BTreeSet<&str> = metadata["workspace_members"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
+    let members = members(metadata);
     metadata["packages"]
         .as_array()
         .into_iter()
@@ -192,6 +206,13 @@ mod tests {
         assert!(breach("shim-task", "runtime-container").is_none());
         assert!(breach("shim-task", "runtime-cgroups").is_some());
         assert!(breach("daemon-http", "contracts-engine-api").is_none());
+    }
+
+    #[test]
+    fn the_bans_are_those_of_deny_toml() {
+        let bans = bans(&read_deny().unwrap()).unwrap();
+        assert!(bans.iter().any(|(name, why)| name == "openssl" && why.contains("rustls")));
+        assert!(super::bans("[bans]\ndeny = [{ crate = \"x\" }]").is_err(), "without a reason");
     }
 
     #[test]

@@ -23,6 +23,7 @@ Commands:
   leakcheck   Look for what a daemon left behind: cargo xtask leakcheck [--data-root DIR] [--exec-root DIR]
   record      Record the reference daemons' answers for tests/api: cargo xtask record --help
   vm          Run the tests of the virtual machine (cgroup v2)
+  validate    Run OCI's validation programs on runc, crun and our runtime (builds them from their Go module)
   newest      Try the newest containerd on our shim (builds it from its Go module)
   bench       Measure against docker.io, podman, runc and crun: cargo xtask bench --help
 ";
@@ -52,6 +53,7 @@ fn dispatch() -> Result<()> {
         "leakcheck" => workspace::run_program("tests-harness", "leakcheck", &rest),
         "record" => workspace::run_program("tests-api", "record", &rest),
         "vm" => workspace::run(workspace::cargo(&["test", "-p", "tests-vm"])),
+        "validate" => workspace::run_program("tests-oci", "validate", &rest),
         "newest" => workspace::run_program("tests-oci", "newest", &rest),
         "bench" => bench::measure(&rest),
         "" | "help" | "--help" | "-h" => {
