@@ -79,19 +79,43 @@ impl Place {
 }
 
 /// Times all contenders in turn, each turn in another order, so that nobody always comes after the
-/// same one.
-pub(crate) fn take_turns(contenders: &[Contender<'_>], runs: usize) -> Result<Vec<Samples>> {
-    let mut samples = vec![Samples::default(); contenders.len()];
-    for run in 0..WARM_UP + runs {
-        for index in order(contenders.len(), run) {
-            std::thread::sleep(REST);
-            let time = contenders[index].time_in_place(run)?;
-            if run >= WARM_UP {
-                samples[index].add(time);
+/// same one. In a turn the fast ones run `fast_runs` times.
+pub(crate) fn take_turns(
+    contenders: &[Contender<'_>],
+    runs: usize,
+    fast_runs: usize,
+) -> Result<Vec<Samples>> {
+    let mut numbers = 0..;
+    let mut turn = |turn: usize, times: &[usize], samples: &mut [Samples]| -> Result<()> {
+        for index in order(contenders.len(), turn) {
+            for _ in 0..times[index] {
+                std::thread::sleep(REST);
+                let number = numbers.next().expect("numbers do not end");
+                samples[index].add(contenders[index].time_in_place(number)?);
             }
         }
+        Ok(())
+    };
+    let none = vec![Samples::default(); contenders.len()];
+    let mut warm_up = none.clone();
+    for number in 0..WARM_UP {
+        turn(number, &vec![1; contenders.len()], &mut warm_up)?;
+    }
+    let times = times_in_a_turn(&warm_up, fast_runs);
+    let mut samples = none;
+    for number in WARM_UP..WARM_UP + runs {
+        turn(number, &times, &mut samples)?;
     }
     Ok(samples)
+}
+
+/// How often each contender runs in a turn, by how long it took before.
+fn times_in_a_turn(before: &[Samples], fast_runs: usize) -> Vec<usize> {
+    /// Whoever is so much faster than the slowest is fast.
+    const FAST: u32 = 5;
+    let slowest = before.iter().map(Samples::median).max().unwrap_or_default();
+    let times = |samples: &Samples| if samples.median() * FAST < slowest { fast_runs } else { 1 };
+    before.iter().map(times).collect()
 }
 
 /// The order of a turn: the turn's number, read as the number of a permutation.
@@ -109,6 +133,13 @@ fn order(count: usize, mut turn: usize) -> Vec<usize> {
 mod tests {
     use super::*;
     use std::collections::HashSet;
+
+    #[test]
+    fn fast_contenders_run_more_often() {
+        let took = [500.0, 99.0, 20.0].map(|time| Samples::from_milliseconds([time]));
+        assert_eq!(times_in_a_turn(&took, 7), [1, 7, 7]);
+        assert_eq!(times_in_a_turn(&took[1..], 7), [1, 1]);
+    }
 
     #[test]
     fn every_order_has_its_turn() {

@@ -1,6 +1,7 @@
-//! Measures Gantry against Debian's docker.io, podman, runc and crun, and against the floor.
+//! Measures Gantry against Debian's docker.io, podman, runc and crun, against the newest dockerd and
+//! runc where that is asked for, and against the floor.
 //!
-//! All contenders take turns, in ever other order, so that whatever else the machine does meets
+//! All contenders take turns, in ever new order, so that whatever else the machine does meets
 //! each of them alike; there is one image for all. `cargo xtask bench --help` lists the options.
 
 #![forbid(unsafe_code)]
@@ -25,18 +26,18 @@ fn main() -> Result<()> {
         return Ok(());
     };
     peers::install()?;
-    let mut report = Report::new();
     for section in &options.sections {
+        let mut report = Report::default();
         match section {
             Section::Whole => whole::measure(&options, &mut report)?,
             Section::Runtimes => runtimes::measure(&options, &mut report)?,
             Section::Sequence => teardown::measure(&options, &mut report)?,
             Section::Memory => memory::measure(&mut report)?,
         }
-    }
-    print!("{}", report.to_markdown());
-    if options.write {
-        report.write()?;
+        print!("{}", report.to_markdown());
+        if options.write {
+            report.write(section.name())?;
+        }
     }
     Ok(())
 }

@@ -6,10 +6,14 @@ pub(crate) const HELP: &str = "\
 Usage: cargo xtask bench [OPTIONS]
 
 Options:
-  --runs N          Runs of each contender (default 30)
+  --runs N          Turns, in each of which every contender runs (default 30)
+  --fast-runs N     Runs in each turn of contenders that take less than a fifth of the slowest one's
+                    time (default 5): their p99 is of many runs for little time
+  --newest          Also the newest dockerd and runc, built from their Go modules where they are
+                    not in ~/.cache/gantry-peers/bin
   --sequence N      Runs one after the other with an empty pool (default 100)
   --only SECTIONS   Of whole,runtimes,sequence,memory, the ones to measure
-  --write           Put the results between the markers in LIMITS.md
+  --write           Put the results into LIMITS.md, each section in its own place
   --help            This text
 ";
 
@@ -33,9 +37,19 @@ const SECTIONS: [(&str, Section); 4] = [
     ("memory", Section::Memory),
 ];
 
+impl Section {
+    /// Its name, on the command line and in LIMITS.md.
+    pub(crate) fn name(self) -> &'static str {
+        let found = SECTIONS.iter().find(|(_, section)| *section == self);
+        found.map(|(name, _)| *name).expect("every section has a name")
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) runs: usize,
+    pub(crate) fast_runs: usize,
+    pub(crate) newest: bool,
     pub(crate) sequence: usize,
     pub(crate) sections: Vec<Section>,
     pub(crate) write: bool,
@@ -46,6 +60,8 @@ impl Options {
     pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>> {
         let mut options = Self {
             runs: 30,
+            fast_runs: 5,
+            newest: false,
             sequence: 100,
             sections: SECTIONS.iter().map(|(_, section)| *section).collect(),
             write: false,
@@ -55,6 +71,8 @@ impl Options {
                 || arguments.next().with_context(|| format!("{argument} wants a value"));
             match argument.as_str() {
                 "--runs" => options.runs = number(&value()?)?,
+                "--fast-runs" => options.fast_runs = number(&value()?)?,
+                "--newest" => options.newest = true,
                 "--sequence" => options.sequence = number(&value()?)?,
                 "--only" => options.sections = sections(&value()?)?,
                 "--write" => options.write = true,
@@ -92,9 +110,9 @@ mod tests {
 
     #[test]
     fn sections_can_be_chosen_and_wrong_words_are_refused() {
-        let options = parse("--runs 5 --only memory,whole").unwrap().unwrap();
+        let options = parse("--runs 5 --newest --only memory,whole").unwrap().unwrap();
         assert_eq!(options.sections, [Section::Memory, Section::Whole]);
-        assert_eq!(options.runs, 5);
+        assert_eq!((options.runs, options.fast_runs, options.newest), (5, 5, true));
         assert!(parse("--help").unwrap().is_none());
         for wrong in ["--runs", "--runs 0", "--only speed", "--fast"] {
             assert!(parse(wrong).is_err(), "{wrong}");

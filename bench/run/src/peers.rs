@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use tests_harness::{Daemon, Reference, images, output_of};
+use tests_harness::{Daemon, Reference, images, newest, output_of, reference};
 
 /// Packages and the programs that tell whether they are there.
 const PACKAGES: [(&str, &str); 8] = [
@@ -56,6 +56,15 @@ pub(crate) fn dockerd() -> Reference {
     let dockerd = Reference::dockerd(&[]);
     let host = dockerd.docker_host();
     copy_image(&format!("docker-daemon:{IMAGE}"), &["--dest-daemon-host", &host]);
+    dockerd
+}
+
+/// The newest dockerd with the image.
+pub(crate) fn newest_dockerd() -> Reference {
+    let dockerd = Reference::dockerd_from(&newest::programs(), &[]);
+    // skopeo speaks an API version that this one has left behind.
+    let archive = reference::archive(&images::busybox(), IMAGE, dockerd.scratch());
+    let _ = output_of(dockerd.docker(&["load", "-q", "-i"]).arg(archive));
     dockerd
 }
 

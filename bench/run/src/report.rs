@@ -6,40 +6,35 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-const BEGIN: &str = "<!-- bench: begin -->";
-const END: &str = "<!-- bench: end -->";
-
 /// One contender's line.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) samples: Samples,
 }
 
-/// The text so far.
+/// One section's text so far.
+#[derive(Default)]
 pub(crate) struct Report {
     tables: String,
     facts: String,
 }
 
 impl Report {
-    pub(crate) fn new() -> Self {
-        Self { tables: String::new(), facts: String::new() }
-    }
-
     /// A table of times; `base` is the contender that the others' ratios are to.
     pub(crate) fn times(&mut self, title: &str, base: &str, rows: Vec<Row>) {
         let base_row = rows.iter().find(|row| row.name == base);
         let base_times = base_row.map(|row| (row.samples.median(), row.samples.p99()));
         let _ = writeln!(
             self.tables,
-            "| {title} | minimum | median | p99 | median, times faster than {base} | p99, likewise |\n|---|---|---|---|---|---|"
+            "| {title} | runs | minimum | median | p99 | median, times faster than {base} | p99, likewise |\n|---|---|---|---|---|---|---|"
         );
         for Row { name, samples } in rows {
             let (median, p99) = (samples.median(), samples.p99());
             let (base_median, base_p99) = base_times.unwrap_or_default();
             let _ = writeln!(
                 self.tables,
-                "| {name} | {} | {} | {} | {} | {} |",
+                "| {name} | {} | {} | {} | {} | {} | {} |",
+                samples.count(),
                 milliseconds(samples.minimum()),
                 milliseconds(median),
                 milliseconds(p99),
@@ -58,26 +53,28 @@ impl Report {
     pub(crate) fn to_markdown(&self) -> String {
         let mut text = self.tables.clone();
         if !self.facts.is_empty() {
-            let _ = write!(text, "| figure | value |\n|---|---|\n{}", self.facts);
+            let _ = writeln!(text, "| figure | value |\n|---|---|\n{}", self.facts);
         }
         text
     }
 
-    /// Replaces what is between the markers in LIMITS.md.
-    pub(crate) fn write(&self) -> Result<()> {
+    /// Replaces what is between the section's markers in LIMITS.md.
+    pub(crate) fn write(&self, section: &str) -> Result<()> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("the root")?;
         let path = root.join("LIMITS.md");
         let old =
             std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-        std::fs::write(&path, between_markers(&old, &self.to_markdown())?)?;
+        std::fs::write(&path, between_markers(&old, section, &self.to_markdown())?)?;
         Ok(())
     }
 }
 
-fn between_markers(old: &str, new: &str) -> Result<String> {
-    let (head, rest) = old.split_once(BEGIN).with_context(|| format!("no {BEGIN} in LIMITS.md"))?;
-    let (_, tail) = rest.split_once(END).with_context(|| format!("no {END} in LIMITS.md"))?;
-    Ok(format!("{head}{BEGIN}\n{new}{END}{tail}"))
+fn between_markers(old: &str, section: &str, new: &str) -> Result<String> {
+    let [begin, end] = ["begin", "end"].map(|end| format!("<!-- bench {section}: {end} -->"));
+    let (head, rest) =
+        old.split_once(&begin).with_context(|| format!("no {begin} in LIMITS.md"))?;
+    let (_, tail) = rest.split_once(&end).with_context(|| format!("no {end} in LIMITS.md"))?;
+    Ok(format!("{head}{begin}\n{new}{end}{tail}"))
 }
 
 fn milliseconds(time: Duration) -> String {
@@ -97,17 +94,22 @@ mod tests {
 
     #[test]
     fn only_what_is_between_the_markers_is_replaced() {
-        let old = format!("head\n{BEGIN}\nold\n{END}\ntail\n");
-        let new = between_markers(&old, "new\n").unwrap();
-        assert_eq!(new, format!("head\n{BEGIN}\nnew\n{END}\ntail\n"));
-        assert!(between_markers("no markers", "new").is_err());
+        let of = |section: &str, text: &str| {
+            format!("<!-- bench {section}: begin -->\n{text}\n<!-- bench {section}: end -->\n")
+        };
+        let old = format!("head\n{}{}tail\n", of("a", "old"), of("b", "kept"));
+        let new = between_markers(&old, "a", "new\n").unwrap();
+        assert_eq!(new, format!("head\n{}{}tail\n", of("a", "new"), of("b", "kept")));
+        assert!(between_markers("no markers", "a", "new").is_err());
     }
 
     #[test]
     fn ratios_are_to_the_base_contender() {
-        let mut report = Report::new();
+        let mut report = Report::default();
         let row = |name, time| Row { name, samples: Samples::from_milliseconds([time]) };
         report.times("title", "slow", vec![row("slow", 30.0), row("fast", 2.0)]);
-        assert!(report.to_markdown().contains("| fast | 2.0 ms | 2.0 ms | 2.0 ms | 15.0 | 15.0 |"));
+        assert!(
+            report.to_markdown().contains("| fast | 1 | 2.0 ms | 2.0 ms | 2.0 ms | 15.0 | 15.0 |")
+        );
     }
 }

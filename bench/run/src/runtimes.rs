@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use tests_harness::{output_of, program};
+use tests_harness::{newest, output_of, program};
 
 pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let folder = tempfile::Builder::new().prefix("gantry-bundle-").tempdir()?;
@@ -27,15 +27,18 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
             place: Place { network: None, without_unified: true },
         }
     };
-    let contenders = [
+    let mut contenders = vec![
         contender("runc", "runc".into()),
         contender("crun", "crun".into()),
         contender("gantry-runtime", program("gantry-runtime")),
     ];
-    let samples = take_turns(&contenders, options.runs)?;
+    if options.newest {
+        contenders.push(contender("newest runc", newest::programs().join("runc")));
+    }
+    let samples = take_turns(&contenders, options.runs, options.fast_runs)?;
     let rows = contenders.iter().zip(samples).map(|(c, samples)| Row { name: c.name, samples });
     let mut rows: Vec<Row> = rows.collect();
-    rows.push(Row { name: "floor", samples: floor(options.runs)? });
+    rows.push(Row { name: "floor", samples: floor(options.runs * options.fast_runs)? });
     report.times("`run` of a bundle, runtime alone", "crun", rows);
     Ok(())
 }

@@ -18,7 +18,13 @@ impl Samples {
         self.at(50)
     }
 
-    /// The slowest run, where there are fewer than a hundred.
+    /// How many runs these are.
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The time that 99 % of the runs did not exceed: the slowest run, where there are fewer than a
+    /// hundred.
     pub(crate) fn p99(&self) -> Duration {
         self.at(99)
     }

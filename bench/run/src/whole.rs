@@ -10,9 +10,10 @@ use tests_harness::docker_clients;
 pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let dockerd = peers::dockerd();
     let (gantryd, image) = peers::gantryd(&[]);
+    let newest = options.newest.then(peers::newest_dockerd);
     let podman = Podman::new()?;
     let docker = &docker_clients()[0];
-    let contenders = [
+    let mut contenders = vec![
         Contender {
             name: "docker.io",
             command: Box::new(|_| {
@@ -45,7 +46,18 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
             },
         },
     ];
-    let samples = take_turns(&contenders, options.runs)?;
+    if let Some(newest) = &newest {
+        contenders.push(Contender {
+            name: "newest dockerd",
+            command: Box::new(|_| {
+                let mut command = std::process::Command::new(docker);
+                command.arg("-H").arg(newest.docker_host()).args(["run", "--rm", IMAGE, "true"]);
+                command
+            }),
+            place: Place::default(),
+        });
+    }
+    let samples = take_turns(&contenders, options.runs, options.fast_runs)?;
     let rows = contenders.iter().zip(samples).map(|(c, samples)| Row { name: c.name, samples });
     report.times("`run --rm IMAGE true`, whole process", "docker.io", rows.collect());
     Ok(())

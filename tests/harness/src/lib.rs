@@ -10,6 +10,7 @@
 pub mod daemon;
 pub mod images;
 pub mod leaks;
+pub mod newest;
 pub mod reference;
 pub mod registry;
 pub mod terminal;

@@ -32,6 +32,7 @@ impl Reference {
     #[must_use]
     pub fn dockerd_from(programs: &Path, options: &[&str]) -> Self {
         let roots = folder();
+        mount_hidden_hierarchies(&roots.path().join("cgroup"));
         let (data, exec) = (roots.path().join("data"), roots.path().join("exec"));
         let socket = roots.path().join("docker.sock");
         let mut command = Command::new("unshare");
@@ -169,6 +170,32 @@ pub fn archive(layout: &Path, name: &str, to: &Path) -> PathBuf {
         &format!("docker-archive:{}:{name}", file.display()),
     ]));
     file
+}
+
+/// Mounts the v1 hierarchies that exist and are mounted nowhere, where they do. A cgroup v1
+/// hierarchy outlives its mount; containerd finds it in `/proc/PID/cgroup`, then no mount of it,
+/// and gives no figures at all ("cannot find cgroup mount destination").
+fn mount_hidden_hierarchies(below: &Path) {
+    let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
+    let (cgroups, mounts) = (read("/proc/self/cgroup"), read("/proc/self/mounts"));
+    let mounted: Vec<&str> = mounts
+        .lines()
+        .map(|line| line.split(' ').collect::<Vec<_>>())
+        .filter(|fields| fields.get(2) == Some(&"cgroup"))
+        .filter_map(|fields| fields.get(3).copied())
+        .flat_map(|options| options.split(','))
+        .collect();
+    let hierarchies = cgroups.lines().filter_map(|line| line.split(':').nth(1));
+    for names in hierarchies.filter(|names| !names.is_empty() && !names.starts_with("name=")) {
+        if names.split(',').any(|name| mounted.contains(&name)) {
+            continue;
+        }
+        let place = below.join(names);
+        std::fs::create_dir_all(&place).expect("create a mount point");
+        let mut command = Command::new("mount");
+        let _ =
+            output_of(command.args(["-t", "cgroup", "-o", names, "cgroup"]).arg(place));
+    }
 }
 
 fn folder() -> tempfile::TempDir {

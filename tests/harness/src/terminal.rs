@@ -2,6 +2,7 @@
 
 use crate::{output_of, wait};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// A tmux session of the test's own with one program in it; it ends on drop.
@@ -13,7 +14,9 @@ impl Terminal {
     /// Starts `command` (a shell line) in a terminal of this size.
     #[must_use]
     pub fn start(command: &str, columns: u16, rows: u16) -> Self {
-        let socket = format!("gantry-test-{}-{columns}x{rows}", std::process::id());
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let socket = format!("gantry-test-{}-{number}", std::process::id());
         let terminal = Self { socket };
         let _ = output_of(&mut terminal.tmux(&[
             "-f",
