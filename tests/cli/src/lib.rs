@@ -29,13 +29,27 @@ pub struct Outcome {
 #[must_use]
 pub fn call(program: &Path, host: &str, arguments: &[&str]) -> Outcome {
     let home = tempfile::tempdir().expect("temporary folder");
+    call_at(program, home.path(), &[("DOCKER_HOST", host)], arguments)
+}
+
+/// As [`call`], at home somewhere and with other variables.
+///
+/// # Panics
+/// When the program cannot be started.
+#[must_use]
+pub fn call_at(
+    program: &Path,
+    home: &Path,
+    variables: &[(&str, &str)],
+    arguments: &[&str],
+) -> Outcome {
     let output = Command::new(program)
         .arg0("docker")
         .args(arguments)
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("HOME", home.path())
-        .env("DOCKER_HOST", host)
+        .env("HOME", home)
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .output()
         .expect("start the client");

@@ -9,8 +9,17 @@ use tests_cli::{call, docker, gantry, words};
 fn complaints_are_docker_s_to_the_letter() {
     let recorded = include_str!("../recorded/words.txt");
     let gantry = gantry();
+    let recorded: Vec<&str> = recorded.split("\n\n$").map(str::trim_end).collect();
+    let names = recorded.iter().map(|wanted| {
+        let first = wanted.lines().next().unwrap_or_default();
+        first.trim_start_matches(['$', ' ']).trim_start_matches("docker").trim_start()
+    });
+    assert!(
+        names.eq(words::CALLS.lines()),
+        "not recorded: cargo run -p tests-cli --bin record-words"
+    );
     let mut wrong = Vec::new();
-    for (line, wanted) in words::CALLS.lines().zip(recorded.split("\n\n$").map(str::trim_end)) {
+    for (line, wanted) in words::CALLS.lines().zip(recorded) {
         let outcome = words::without_help(&call(&gantry, words::NOWHERE, &words::split(line)));
         let wanted = format!("$ {}\n", wanted.trim_start_matches('$').trim_start());
         let got = words::render(line, &outcome);
@@ -24,8 +33,19 @@ fn complaints_are_docker_s_to_the_letter() {
 /// The commands that are here; each has all the flags of Docker's.
 const COMMANDS: &[&str] = &[
     "attach",
+    "context create",
+    "context inspect",
+    "context ls",
+    "context rm",
+    "context show",
+    "context update",
+    "context use",
+    "completion bash",
+    "completion fish",
+    "completion zsh",
     "container attach",
     "container create",
+    "container diff",
     "container exec",
     "container inspect",
     "container kill",
@@ -34,15 +54,18 @@ const COMMANDS: &[&str] = &[
     "container pause",
     "container port",
     "container prune",
+    "container rename",
     "container restart",
     "container rm",
     "container run",
     "container start",
     "container stats",
     "container stop",
+    "container top",
     "container unpause",
     "container wait",
     "create",
+    "diff",
     "events",
     "exec",
     "history",
@@ -57,12 +80,18 @@ const COMMANDS: &[&str] = &[
     "inspect",
     "kill",
     "logs",
+    "network connect",
+    "network create",
+    "network disconnect",
     "network inspect",
+    "network prune",
+    "network rm",
     "network ls",
     "pause",
     "port",
     "ps",
     "pull",
+    "rename",
     "restart",
     "rm",
     "rmi",
@@ -73,6 +102,7 @@ const COMMANDS: &[&str] = &[
     "system events",
     "system info",
     "tag",
+    "top",
     "unpause",
     "version",
     "volume create",

@@ -15,7 +15,8 @@ fn every_program_may_die_at_every_step() {
         stage.daemon.gantry_ok(&["run", "-d", "--name", "bystander", "busybox", "sleep", "100000"]);
     let bystander_pid = pid(&stage, "bystander");
     let mut unreached = Vec::new();
-    for step in STEPS {
+    // Those of a pull are passed by supervisor/registry's own tests, with a registry of theirs.
+    for step in STEPS.iter().filter(|step| step.operation != Operation::Pull) {
         eprintln!("step {}", step.name);
         if step.operation != Operation::Run {
             let _ = stage
@@ -32,6 +33,7 @@ fn every_program_may_die_at_every_step() {
             Operation::Exec => stage.attempt(&["exec", "victim", "true"]),
             Operation::Stop => stage.attempt(&["stop", "-t", "0", "victim"]),
             Operation::Rm => stage.attempt(&["rm", "victim"]),
+            Operation::Pull => unreachable!("left out above"),
         }
         if stage.reached(step) {
             stage.recover(step);

@@ -37,6 +37,8 @@ fn a_log_written_at_full_speed_is_whole_though_daemon_and_supervisor_die_ten_tim
         stage.daemon.kill();
         stage.daemon.launch();
     }
+    // Else it was not written through ten deaths.
+    assert_eq!(inspect(&stage, "{{.State.Status}}", "writer"), "running");
     until_inspect(&stage, "{{.State.Status}} {{.State.ExitCode}}", "writer", "exited 0");
     let log = stage.daemon.scratch().join("log");
     let line = format!("$0 -H {} logs writer > {}", stage.daemon.host(), log.display());
