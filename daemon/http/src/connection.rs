@@ -5,6 +5,7 @@ use daemon_engine::{ClientStream, Transport};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
@@ -19,7 +20,26 @@ pub(crate) enum Connection {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+/// How long a client that comes over a network may be silent before its first request.
+const FIRST_WORD_TIME: Duration = Duration::from_secs(30);
+/// The same between requests; Go's clients keep a connection for 90 seconds.
+const IDLE_TIME: Duration = Duration::from_secs(300);
+
 impl Connection {
+    /// How long the client may take to its first word; on this machine, as long as it likes.
+    pub(crate) fn first_word_time(&self) -> Option<Duration> {
+        self.is_remote().then_some(FIRST_WORD_TIME)
+    }
+
+    /// How long the client may take to its next word.
+    pub(crate) fn idle_time(&self) -> Option<Duration> {
+        self.is_remote().then_some(IDLE_TIME)
+    }
+
+    fn is_remote(&self) -> bool {
+        !matches!(self, Self::Unix(_))
+    }
+
     /// Gives the connection away: the descriptor itself where it is a plain socket.
     pub(crate) fn into_client_stream(self, buffered: Bytes) -> io::Result<ClientStream> {
         let transport = match self {

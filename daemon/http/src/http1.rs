@@ -11,7 +11,7 @@
 //!                                              └→ hijack: the connection leaves
 //! ```
 
-mod body;
+pub(crate) mod body;
 mod head;
 mod write;
 

@@ -4,6 +4,7 @@
 
 use crate::connection::Connection;
 use crate::failure::Failure;
+use crate::http1::body::LONGEST_BODY;
 use crate::reply::{Answer, Body, Reply};
 use crate::request::{Head, percent_decode};
 use crate::site::{Intake, Site};
@@ -12,18 +13,22 @@ use futures_util::StreamExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Empty, Full, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
 /// What a client that speaks HTTP/2 sends first (RFC 9113, 3.4).
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Bytes of a body that is read whole.
-const LONGEST_BODY: usize = 8 << 20;
+/// How long a body may take.
+const BODY_TIME: Duration = Duration::from_secs(300);
+/// How often, and how long each time, a silent client is asked whether it is there.
+const PING_INTERVAL: Duration = Duration::from_secs(60);
+const PING_TIME: Duration = Duration::from_secs(20);
 /// Requests at a time on one connection.
 const MOST_STREAMS: u32 = 250;
 
@@ -39,6 +44,9 @@ pub(crate) async fn serve<C: Send + Sync + 'static>(
     let stream = TokioIo::new(Rewound { inbox, connection });
     let service = hyper::service::service_fn(move |request| answer(Arc::clone(&site), request));
     let serving = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Some(PING_INTERVAL))
+        .keep_alive_timeout(PING_TIME)
         .max_concurrent_streams(MOST_STREAMS)
         .serve_connection(stream, service);
     let mut serving = std::pin::pin!(serving);
@@ -69,10 +77,10 @@ async fn answer<C: Send + Sync + 'static>(
     };
     let body = match found.route.intake {
         Intake::Unread => Bytes::new(),
-        Intake::Whole | Intake::Hijack => match Limited::new(body, LONGEST_BODY).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(_) => {
-                let failure = Failure::invalid("request body too large or cut short");
+        Intake::Whole | Intake::Hijack => match read_body(body).await {
+            Some(body) => body,
+            None => {
+                let failure = Failure::invalid("request body too large, too slow or cut short");
                 return Ok(response(Answer::failure(&failure)));
             }
         },
@@ -84,6 +92,13 @@ async fn answer<C: Send + Sync + 'static>(
             response(Answer::failure(&failure))
         }
     })
+}
+
+async fn read_body(body: Incoming) -> Option<Bytes> {
+    let longest = usize::try_from(LONGEST_BODY).unwrap_or(usize::MAX);
+    let read = Limited::new(body, longest).collect();
+    let read = tokio::time::timeout(BODY_TIME, read).await.ok()?.ok()?;
+    Some(read.to_bytes())
 }
 
 fn response(answer: Answer) -> hyper::Response<AnswerBody> {

@@ -11,7 +11,8 @@
 //! - a handler runs in a task of its own: a client that goes away cancels nothing half-done, it
 //!   only ends streams that nobody reads;
 //! - a hijacked connection leaves this crate whole: descriptor and the bytes already read;
-//! - every read has a cap (`http1::head`, `http1::body`, `server::MAX_CONNECTIONS`).
+//! - every read has a cap and a time (`http1::head`, `http1::body`, `connection`), every listener a
+//!   number of clients (`server`).
 
 #![forbid(unsafe_code)]
 

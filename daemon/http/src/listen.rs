@@ -9,8 +9,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_rustls::TlsAcceptor;
 
 /// The server's key and certificate, and whose certificates clients must show.
@@ -76,12 +75,19 @@ impl Listener {
         // that there is no moment in which anybody may connect.
         let hidden = path.with_extension(format!("{}.new", std::process::id()));
         let _ = fs::remove_file(&hidden);
+        let gid = socket_group(group)?;
         let listener = UnixListener::bind(&hidden).map_err(fail("bind"))?;
-        fs::set_permissions(&hidden, fs::Permissions::from_mode(0o660)).map_err(fail("chmod"))?;
-        if let Some(gid) = socket_group(group)? {
-            chown(&hidden, None, Some(gid)).map_err(fail("chown"))?;
-        }
-        fs::rename(&hidden, path).map_err(fail("rename"))?;
+        let publish = || {
+            fs::set_permissions(&hidden, fs::Permissions::from_mode(0o660))
+                .map_err(fail("chmod"))?;
+            if gid.is_some() {
+                chown(&hidden, None, gid).map_err(fail("chown"))?;
+            }
+            fs::rename(&hidden, path).map_err(fail("rename"))
+        };
+        publish().inspect_err(|_| {
+            let _ = fs::remove_file(&hidden);
+        })?;
         Ok(Self {
             kind: ListenerKind::Unix(listener),
             address: format!("unix://{}", path.display()),
@@ -95,42 +101,75 @@ impl Listener {
     pub async fn tcp(address: SocketAddr, tls: Option<&TlsFiles>) -> Result<Self, ListenError> {
         let text = format!("tcp://{address}");
         let fail = |source| ListenError::System { step: "bind", address: text.clone(), source };
-        let acceptor = tls.map(tls::acceptor).transpose()?;
         let listener = TcpListener::bind(address).await.map_err(fail)?;
         let bound = listener.local_addr().unwrap_or(address);
-        let kind = match acceptor {
-            Some(acceptor) => ListenerKind::Tls(listener, acceptor),
-            None => {
-                tracing::warn!(address = %bound, "Binding to an IP address without TLS gives everybody \
-                    who reaches it root access to this machine");
-                ListenerKind::Tcp(listener)
-            }
-        };
-        Ok(Self { kind, address: format!("tcp://{bound}") })
+        Self::network(listener, bound, tls)
     }
 
-    /// Takes over a listening Unix socket (socket activation, an earlier self).
+    /// A bound TCP socket.
+    fn network(
+        listener: TcpListener,
+        bound: SocketAddr,
+        tls: Option<&TlsFiles>,
+    ) -> Result<Self, ListenError> {
+        let kind = match tls.map(tls::acceptor).transpose()? {
+            Some(acceptor) => ListenerKind::Tls(listener, acceptor),
+            None => ListenerKind::Tcp(listener),
+        };
+        let listener = Self { kind, address: format!("tcp://{bound}") };
+        if tls.is_none_or(|files| files.clients.is_none()) {
+            listener.warn();
+        }
+        Ok(listener)
+    }
+
+    /// In dockerd's words, which people search for.
+    fn warn(&self) {
+        let host = &self.address;
+        tracing::warn!(
+            host,
+            "Binding to IP address without --tlsverify is insecure and gives root access on this \
+             machine to everyone who has access to your network."
+        );
+        tracing::warn!(
+            host,
+            "Binding to an IP address, even on localhost, can also give access to scripts run in \
+             a browser. Be safe out there!"
+        );
+    }
+
+    /// Takes over a listening socket, of either sort (socket activation, an earlier self); `tls`
+    /// is for one that clients reach over a network.
     ///
     /// # Errors
-    /// The descriptor is no such socket.
-    pub fn adopt_unix(descriptor: OwnedFd) -> Result<Self, ListenError> {
-        let adopt = || -> io::Result<UnixListener> {
-            let listener = std::os::unix::net::UnixListener::from(descriptor);
-            listener.set_nonblocking(true)?;
-            UnixListener::from_std(listener)
+    /// The descriptor is no such socket, or the TLS files are wrong.
+    pub fn adopt(descriptor: OwnedFd, tls: Option<&TlsFiles>) -> Result<Self, ListenError> {
+        let fail = |source| {
+            let address = "an inherited descriptor".to_owned();
+            ListenError::System { step: "adopt", address, source }
         };
-        let listener = adopt().map_err(|source| ListenError::System {
-            step: "adopt",
-            address: "an inherited descriptor".to_owned(),
-            source,
-        })?;
-        Ok(Self { kind: ListenerKind::Unix(listener), address: "fd://".to_owned() })
+        // Only a Unix socket has an address of that family.
+        let unix = std::os::unix::net::UnixListener::from(descriptor);
+        if unix.local_addr().is_ok() {
+            unix.set_nonblocking(true).map_err(fail)?;
+            let kind = ListenerKind::Unix(UnixListener::from_std(unix).map_err(fail)?);
+            return Ok(Self { kind, address: "fd://".to_owned() });
+        }
+        let tcp = std::net::TcpListener::from(OwnedFd::from(unix));
+        let address = tcp.local_addr().map_err(fail)?;
+        tcp.set_nonblocking(true).map_err(fail)?;
+        Self::network(TcpListener::from_std(tcp).map_err(fail)?, address, tls)
     }
 
     /// Where it listens, as `-H` would say it.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Whether clients come over a network.
+    pub(crate) fn is_remote(&self) -> bool {
+        !matches!(self.kind, ListenerKind::Unix(_))
     }
 
     /// The next client. Cancel-safe.
@@ -141,12 +180,12 @@ impl Listener {
             }
             ListenerKind::Tcp(listener) => {
                 let stream = listener.accept().await?.0;
-                stream.set_nodelay(true)?;
+                without_delay(&stream);
                 Accepted::Ready(Connection::Tcp(stream))
             }
             ListenerKind::Tls(listener, acceptor) => {
                 let stream = listener.accept().await?.0;
-                stream.set_nodelay(true)?;
+                without_delay(&stream);
                 Accepted::Handshake(Box::new(acceptor.accept(stream)))
             }
         })
@@ -158,7 +197,7 @@ pub(crate) enum Accepted {
     /// Go on.
     Ready(Connection),
     /// The TLS hand-shake is to be awaited, by the connection's own task.
-    Handshake(Box<tokio_rustls::Accept<tokio::net::TcpStream>>),
+    Handshake(Box<tokio_rustls::Accept<TcpStream>>),
 }
 
 impl Accepted {
@@ -212,15 +251,10 @@ fn group_id(database: &str, name: &str) -> Option<u32> {
     })
 }
 
-impl ListenerKind {
-    #[cfg(test)]
-    fn is_unix(&self) -> bool {
-        matches!(self, Self::Unix(_))
-    }
+/// Sends small answers at once. It fails for a client that has left again, which shows soon.
+fn without_delay(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
 }
-
-/// Shared by all connections of a TLS listener.
-pub(crate) type ServerConfig = Arc<rustls::ServerConfig>;
 
 #[cfg(test)]
 mod tests {
@@ -239,11 +273,25 @@ mod tests {
         let path = folder.path().join("d.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         let listener = Listener::unix(&path, Some("0")).await.unwrap();
-        assert!(listener.kind.is_unix());
+        assert!(!listener.is_remote());
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
         assert!(matches!(Listener::unix(&path, Some("0")).await, Err(ListenError::InUse(_))));
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
         assert!(matches!(Listener::unix(&file, None).await, Err(ListenError::NotASocket(_))));
+    }
+
+    #[tokio::test]
+    async fn a_passed_socket_is_adopted_as_what_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let unix = std::os::unix::net::UnixListener::bind(folder.path().join("d.sock")).unwrap();
+        assert!(!Listener::adopt(unix.into(), None).unwrap().is_remote());
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("tcp://{}", tcp.local_addr().unwrap());
+        let adopted = Listener::adopt(tcp.into(), None).unwrap();
+        assert!(adopted.is_remote());
+        assert_eq!(adopted.address(), address);
+        let file = fs::File::open(folder.path()).unwrap();
+        assert!(Listener::adopt(file.into(), None).is_err());
     }
 }

@@ -17,12 +17,15 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Connections at a time; further ones wait to be accepted.
+/// Connections to Unix sockets at a time; further ones wait to be accepted.
 pub(crate) const MAX_CONNECTIONS: usize = 4096;
+/// The same over TCP. They have places of their own: a network full of silent clients must not
+/// lock out who sits at the machine. A hijacked connection gives its place back, it is the shim's.
+pub(crate) const MAX_REMOTE_CONNECTIONS: usize = 1024;
 /// How long to wait after the system has refused to accept (too many open files).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long answers that are under way may take once the daemon stops.
@@ -110,23 +113,13 @@ pub async fn serve(
         context: Arc::new(Context { engine, oldest: options.oldest_version }),
     });
     let connections = TaskTracker::new();
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let local = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let remote = Arc::new(Semaphore::new(MAX_REMOTE_CONNECTIONS));
     let accepting = listeners.into_iter().map(|listener| {
-        let (site, places) = (Arc::clone(&site), Arc::clone(&places));
-        let (connections, shutdown) = (connections.clone(), shutdown.clone());
-        let activity = options.activity.clone();
-        tokio::spawn(async move {
-            tracing::info!(address = listener.address(), "API listening");
-            while let Some(accepted) = next(&listener, &shutdown).await {
-                let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-                let (site, shutdown) = (Arc::clone(&site), shutdown.clone());
-                let presence = activity.enter();
-                connections.spawn(async move {
-                    let _counted = (place, presence);
-                    attend(site, accepted, shutdown).await;
-                });
-            }
-        })
+        let places = Arc::clone(if listener.is_remote() { &remote } else { &local });
+        let (activity, connections) = (options.activity.clone(), connections.clone());
+        let door = Door { listener, places, activity, connections };
+        tokio::spawn(door.receive(Arc::clone(&site), shutdown.clone()))
     });
     for task in accepting.collect::<Vec<_>>() {
         if let Err(error) = task.await {
@@ -139,19 +132,48 @@ pub async fn serve(
     }
 }
 
-/// The next client; `None` once the daemon stops.
-async fn next(listener: &Listener, shutdown: &CancellationToken) -> Option<Accepted> {
-    loop {
-        let accepted: io::Result<Accepted> = tokio::select! {
-            // Cancel-safe: a client that was not accepted stays in the socket's queue.
-            () = shutdown.cancelled() => return None,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok(accepted) => return Some(accepted),
-            Err(error) => {
-                tracing::warn!(%error, address = listener.address(), "accept failed");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+/// A listener, and how many may come in by it.
+struct Door {
+    listener: Listener,
+    places: Arc<Semaphore>,
+    activity: Activity,
+    connections: TaskTracker,
+}
+
+impl Door {
+    /// Lets clients in until the daemon stops.
+    async fn receive<C: Send + Sync + 'static>(
+        self,
+        site: Arc<Site<C>>,
+        shutdown: CancellationToken,
+    ) {
+        tracing::info!(address = self.listener.address(), "API listening");
+        loop {
+            let (place, accepted) = tokio::select! {
+                // Cancel-safe: a client that was not accepted stays in the socket's queue.
+                () = shutdown.cancelled() => return,
+                next = self.next() => next,
+            };
+            let (site, shutdown) = (Arc::clone(&site), shutdown.clone());
+            let presence = self.activity.enter();
+            self.connections.spawn(async move {
+                let _counted = (place, presence);
+                attend(site, accepted, shutdown).await;
+            });
+        }
+    }
+
+    /// The next client, once there is a place for it. Cancel-safe.
+    async fn next(&self) -> (OwnedSemaphorePermit, Accepted) {
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        let place = place.expect("this semaphore is never closed");
+        loop {
+            match self.listener.accept().await {
+                Ok(accepted) => return (place, accepted),
+                Err(error) => {
+                    tracing::warn!(%error, address = self.listener.address(), "accept failed");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
     }
@@ -170,15 +192,30 @@ pub(crate) async fn attend<C: Send + Sync + 'static>(
         Err(_) => return tracing::debug!("TLS hand-shake took too long"),
     };
     let mut inbox = BytesMut::new();
+    let silence = connection.first_word_time();
     let known = tokio::select! {
         // Cancel-safe: nothing that was read is needed any more.
         () = shutdown.cancelled() => return,
-        known = speaks_http2(&mut connection, &mut inbox) => known,
+        known = within(silence, speaks_http2(&mut connection, &mut inbox)) => known,
     };
     match known {
         Ok(true) => http2::serve(site, connection, inbox, shutdown).await,
         Ok(false) => http1::serve(site, connection, inbox, shutdown).await,
         Err(error) => tracing::debug!(%error, "connection failed before its first request"),
+    }
+}
+
+/// Does something on a connection within a time, if it has one.
+pub(crate) async fn within<T>(
+    time: Option<Duration>,
+    work: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    match time {
+        None => work.await,
+        Some(time) => match tokio::time::timeout(time, work).await {
+            Ok(result) => result,
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        },
     }
 }
 

@@ -2,10 +2,13 @@
 
 use super::{Wire, WireError};
 use bytes::{Buf as _, Bytes, BytesMut};
+use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 
 /// Bytes of a body that is read whole. A create request with every field is a few KiB.
-const LONGEST_BODY: u64 = 8 << 20;
+pub(crate) const LONGEST_BODY: u64 = 8 << 20;
+/// How long a body may stand still.
+const BODY_PAUSE: Duration = Duration::from_secs(60);
 /// Bytes of the line in front of a chunk, extensions included.
 const LONGEST_CHUNK_LINE: usize = 256;
 /// Bytes of the lines behind the last chunk.
@@ -34,6 +37,9 @@ pub(super) enum BodyError {
     /// The connection ended first.
     #[error("request body cut short")]
     CutShort,
+    /// Nothing came for too long.
+    #[error("request body too slow")]
+    TooSlow,
     /// Not in chunks although the head said so.
     #[error("malformed chunk")]
     Malformed,
@@ -61,9 +67,7 @@ impl Wire {
         }
         let length = usize::try_from(length).map_err(|_| BodyError::TooLarge)?;
         while self.inbox.len() < length {
-            if self.fill().await? == 0 {
-                return Err(BodyError::CutShort.into());
-            }
+            self.fill_body().await?;
         }
         Ok(self.inbox.split_to(length).freeze())
     }
@@ -106,9 +110,16 @@ impl Wire {
             if self.inbox.len() > cap + 1 {
                 return Err(BodyError::Malformed.into());
             }
-            if self.fill().await? == 0 {
-                return Err(BodyError::CutShort.into());
-            }
+            self.fill_body().await?;
+        }
+    }
+
+    /// Reads some more of a body.
+    async fn fill_body(&mut self) -> Result<(), WireError> {
+        match tokio::time::timeout(BODY_PAUSE, self.fill()).await {
+            Ok(Ok(0)) => Err(BodyError::CutShort.into()),
+            Ok(result) => Ok(result.map(drop)?),
+            Err(_) => Err(BodyError::TooSlow.into()),
         }
     }
 }

@@ -3,13 +3,18 @@
 use super::body::Framing;
 use super::{Wire, WireError};
 use crate::request::{Head, percent_decode};
+use crate::server::within;
 use bytes::Buf as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use std::io;
+use std::time::Duration;
 
 /// Bytes of a head; registry credentials and filters make long ones.
 const LONGEST_HEAD: usize = 256 * 1024;
 /// Headers of a head.
 const MOST_HEADERS: usize = 128;
+/// How long a head may take from its first byte to its last.
+const HEAD_TIME: Duration = Duration::from_secs(30);
 
 /// A head that is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +25,9 @@ pub(super) enum HeadError {
     /// More bytes or headers than the caps.
     #[error("request head too large")]
     TooLarge,
+    /// It does not come to its end.
+    #[error("request head too slow")]
+    TooSlow,
 }
 
 impl HeadError {
@@ -28,6 +36,7 @@ impl HeadError {
         let status = match self {
             Self::Malformed(_) => "400 Bad Request",
             Self::TooLarge => "431 Request Header Fields Too Large",
+            Self::TooSlow => "408 Request Timeout",
         };
         let head = "Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n";
         format!("HTTP/1.1 {status}\r\n{head}{status}").into_bytes()
@@ -35,10 +44,29 @@ impl HeadError {
 }
 
 impl Wire {
-    /// The next request's head; `None` when the client closed the connection before one.
+    /// The next request's head; `None` when the client closed the connection before one, or has
+    /// been silent for too long.
     pub(super) async fn read_head(&mut self) -> Result<Option<(Head, Framing)>, WireError> {
+        if self.inbox.is_empty() {
+            let idle = self.connection.idle_time();
+            match within(idle, self.fill()).await {
+                Ok(0) => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => return Ok(None),
+                result => result?,
+            };
+        }
+        match tokio::time::timeout(HEAD_TIME, self.rest_of_head()).await {
+            Ok(result) => result,
+            Err(_) => Err(HeadError::TooSlow.into()),
+        }
+    }
+
+    async fn rest_of_head(&mut self) -> Result<Option<(Head, Framing)>, WireError> {
+        let mut seen = 0;
         loop {
-            if !self.inbox.is_empty()
+            // Once at the start, for what is no HTTP at all, and then only when it is there
+            // whole: a head that came byte by byte would be parsed as often.
+            if (seen == 0 || has_blank_line(&self.inbox[seen..]))
                 && let Some((head, framing, length)) = parse(&self.inbox)?
             {
                 self.inbox.advance(length);
@@ -47,11 +75,18 @@ impl Wire {
             if self.inbox.len() >= LONGEST_HEAD {
                 return Err(HeadError::TooLarge.into());
             }
+            // The blank line may have begun in what was there.
+            seen = self.inbox.len().saturating_sub(3).max(1);
             if self.fill().await? == 0 {
                 return Ok(None);
             }
         }
     }
+}
+
+/// Whether a line without content is in there, ended by CRLF or LF.
+fn has_blank_line(bytes: &[u8]) -> bool {
+    bytes.windows(2).any(|pair| pair == b"\n\n") || bytes.windows(3).any(|three| three == b"\n\r\n")
 }
 
 /// Parses a head if it is there whole, with its length.
@@ -160,6 +195,16 @@ mod tests {
         ] {
             let text = format!("POST / HTTP/1.1\r\n{lines}\r\n\r\n");
             assert!(parse_text(&text).is_err(), "{lines}");
+        }
+    }
+
+    #[test]
+    fn a_blank_line_is_found_with_and_without_carriage_returns() {
+        for text in ["a\r\n\r\nb", "a\n\nb", "a\n\r\n"] {
+            assert!(has_blank_line(text.as_bytes()), "{text:?}");
+        }
+        for text in ["", "\n", "a\r\nb\r\n", "\r\n\r"] {
+            assert!(!has_blank_line(text.as_bytes()), "{text:?}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! The server's side of TLS, as `--tls`, `--tlsverify` and their files configure it.
 
-use super::{ListenError, ServerConfig, TlsFiles};
+use super::{ListenError, TlsFiles};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -35,8 +35,7 @@ pub(super) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, ListenError> {
         .with_single_cert(certificates(&files.certificate)?, key)
         .map_err(|error| wrong(&error))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let config: ServerConfig = Arc::new(config);
-    Ok(TlsAcceptor::from(config))
+    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ListenError> {
