@@ -193,8 +193,7 @@ fn mount_hidden_hierarchies(below: &Path) {
         let place = below.join(names);
         std::fs::create_dir_all(&place).expect("create a mount point");
         let mut command = Command::new("mount");
-        let _ =
-            output_of(command.args(["-t", "cgroup", "-o", names, "cgroup"]).arg(place));
+        let _ = output_of(command.args(["-t", "cgroup", "-o", names, "cgroup"]).arg(place));
     }
 }
 
