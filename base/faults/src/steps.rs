@@ -24,6 +24,8 @@ pub enum Operation {
     Stop,
     /// Remove a container.
     Rm,
+    /// Pull an image.
+    Pull,
 }
 
 /// One step: after it, a crash leaves a state of its own.
@@ -69,7 +71,7 @@ const fn of(program: Program, operation: Operation, name: &'static str) -> Step 
     Step { name, program, operation }
 }
 
-use Operation::{Exec, Rm, Run, Stop};
+use Operation::{Exec, Pull, Rm, Run, Stop};
 use Program::{Client, Daemon, Shim, Supervisor};
 
 /// Every step there is.
@@ -113,6 +115,16 @@ pub const STEPS: &[Step] = &[
     of(Daemon, Rm, "daemon.rm.snapshot-removed"),
     of(Daemon, Rm, "daemon.rm.record-removed"),
     of(Supervisor, Rm, "supervisor.rm.snapshot-unlisted"),
+    of(Supervisor, Pull, "supervisor.pull.resolved"),
+    of(Supervisor, Pull, "supervisor.pull.blob-begun"),
+    of(Supervisor, Pull, "supervisor.pull.blob-synced"),
+    of(Supervisor, Pull, "supervisor.pull.blob-published"),
+    of(Supervisor, Pull, "supervisor.pull.blob-listed"),
+    of(Supervisor, Pull, "supervisor.pull.layer-unpacked"),
+    of(Supervisor, Pull, "supervisor.pull.layer-synced"),
+    of(Supervisor, Pull, "supervisor.pull.layer-listed"),
+    of(Supervisor, Pull, "supervisor.pull.whole"),
+    of(Supervisor, Pull, "supervisor.pull.named"),
 ];
 
 #[cfg(test)]
