@@ -90,11 +90,11 @@ impl ParentEnd {
 }
 
 /// Waits for the next word on a socket.
-fn hear(socket: &OwnedFd) -> Result<Report, Error> {
+fn hear(socket: impl AsFd) -> Result<Report, Error> {
     let mut buffer = [0_u8; MAX_MESSAGE + 2];
-    let received = match message::receive(socket, &mut buffer) {
+    let received = match message::receive(&socket, &mut buffer) {
         // It ended before it read all that it was told (unix(7)); its last word comes after.
-        Err(rustix::io::Errno::CONNRESET) => message::receive(socket, &mut buffer),
+        Err(rustix::io::Errno::CONNRESET) => message::receive(&socket, &mut buffer),
         result => result,
     };
     let (length, descriptors) =
@@ -166,7 +166,7 @@ pub(crate) fn send_failure(socket: BorrowedFd<'_>, error: &Error) {
 }
 
 /// Waits on a connection to a process that is being started: nothing once its program runs.
-pub(crate) fn receive_start_result(socket: &OwnedFd) -> Result<(), Error> {
+pub(crate) fn receive_start_result(socket: impl AsFd) -> Result<(), Error> {
     match hear(socket)? {
         Report::Failed { message, kind } => Err(Error::Init { message, kind }),
         Report::Hooks | Report::Ready(_) | Report::Died => Ok(()),

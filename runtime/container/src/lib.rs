@@ -40,6 +40,7 @@ pub use request::{
 pub use seal::{is_sealed, seal, sealed_descriptor};
 
 use base_oci::runtime::Resources;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// Makes a container: namespaces, mounts, limits. Its init waits for [`start`].
@@ -56,6 +57,24 @@ pub fn create(request: CreateRequest<'_>) -> Result<Created, Error> {
 /// There is no such container, or it is not in the state `created`.
 pub fn start(root: &Path, id: &str) -> Result<(), Error> {
     start::start(root, id)
+}
+
+/// [`start`] for a caller that may not wait, and of a container without poststart hooks: lets init
+/// go on, and gives the socket that is ready to be read when [`start_result`] can tell what became
+/// of it.
+///
+/// # Errors
+/// There is no such container, or it is not in the state `created`.
+pub fn release(root: &Path, id: &str) -> Result<OwnedFd, Error> {
+    start::release(root, id)
+}
+
+/// What became of an init that was [released](release); waits until that is known.
+///
+/// # Errors
+/// The program cannot be run.
+pub fn start_result(socket: impl AsFd) -> Result<(), Error> {
+    start::start_result(socket)
 }
 
 /// Runs a further process in a container.

@@ -51,8 +51,14 @@ impl Server {
         let Some(listener) = container.and_then(|container| container.attach.as_ref()) else {
             return;
         };
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let Ok(socket) = rustix::net::accept_with(listener, flags) else { return };
+        let socket = match self.reactor.accept(listener) {
+            Ok(Some(socket)) => socket,
+            Ok(None) => return,
+            Err(errno) => {
+                let fields = [("error", &*errno.to_string())];
+                return self.log(Level::Warning, "cannot take an attach request", &fields);
+            }
+        };
         if self.handshakes.len() >= MAX_HANDSHAKES {
             return self.log(Level::Warning, "too many attach requests at once", &[]);
         }

@@ -1,6 +1,7 @@
 //! One ttrpc connection of a caller.
 
 use crate::reactor::Watched;
+use base_errors::Classify;
 use contracts_shim_api::ttrpc::{self, Decoder, Frame, Response};
 use kernel_sys::Errno;
 use rustix::event::epoll::EventFlags;
@@ -56,9 +57,12 @@ impl Connection {
         }
     }
 
-    /// Answers one call.
+    /// Answers one call; what is too large for an answer is answered by an error that says so.
     pub(crate) fn answer(&mut self, stream: u32, response: &Response) -> Result<(), Broken> {
-        let frame = ttrpc::encode(stream, ttrpc::RESPONSE, response).map_err(|_| Broken)?;
+        let encode = |response: &Response| ttrpc::encode(stream, ttrpc::RESPONSE, response);
+        let frame = encode(response)
+            .or_else(|error| encode(&Response::failure(error.kind(), error.to_string())))
+            .map_err(|_| Broken)?;
         self.outgoing.extend_from_slice(&frame);
         if self.outgoing.len() > MAX_OUTGOING {
             return Err(Broken);

@@ -25,6 +25,12 @@ pub enum TaskError {
         /// What the process is.
         state: &'static str,
     },
+    /// The process has as many calls of `Wait` as it can have.
+    #[error("too many calls wait for one process")]
+    Waiters,
+    /// The shim was told to leave.
+    #[error("the shim is about to leave")]
+    Leaving,
     /// A signal for a process that has ended.
     #[error("process already finished: not found")]
     Finished,
@@ -79,6 +85,8 @@ impl Classify for TaskError {
             Self::Exists(_) => Kind::AlreadyExists,
             Self::State { .. } => Kind::FailedPrecondition,
             Self::Invalid(_) | Self::Uri(_) => Kind::InvalidArgument,
+            Self::Waiters => Kind::ResourceExhausted,
+            Self::Leaving => Kind::Unavailable,
             Self::Unimplemented(_) => Kind::Unimplemented,
             Self::Open { source, .. } | Self::System { source, .. } => Kind::from_io(source),
             Self::Runtime { kind, .. } => *kind,

@@ -36,6 +36,8 @@ mod service;
 
 mod lifecycle;
 
+mod starting;
+
 mod endings;
 
 mod attachments;

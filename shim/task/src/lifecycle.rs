@@ -1,5 +1,5 @@
-//! What takes a worker: making, starting, changing and removing containers and execs; and what
-//! follows when the worker answers.
+//! What takes a worker: making, changing and removing containers; and what follows when the worker
+//! answers. Starting is `starting`'s.
 
 use crate::connection::Reply;
 use crate::container::Container;
@@ -15,13 +15,9 @@ use crate::worker::{Failure, Made, Worker};
 use base_faults::{Step, reach, step};
 use base_files::{Durability, replace};
 use base_telemetry::logger::Level;
-use contracts_shim_api::events::{
-    TaskCreate, TaskDelete, TaskExecStarted, TaskPaused, TaskResumed, TaskStart,
-};
+use contracts_shim_api::events::{TaskCreate, TaskDelete, TaskPaused, TaskResumed};
 use contracts_shim_api::options::Options;
-use contracts_shim_api::task::{
-    CreateTaskRequest, CreateTaskResponse, DeleteResponse, StartResponse,
-};
+use contracts_shim_api::task::{CreateTaskRequest, CreateTaskResponse, DeleteResponse};
 use contracts_shim_api::ttrpc::Response;
 use contracts_shim_api::types::unpack;
 use rustix::fd::{AsRawFd, RawFd};
@@ -31,8 +27,9 @@ use std::time::Instant;
 
 const STDIO_OPENED: &Step = step("shim.run.stdio-opened");
 const CREATED: &Step = step("shim.run.container-created");
-const STARTED: &Step = step("shim.run.container-started");
-const EXEC_STARTED: &Step = step("shim.exec.process-started");
+
+/// The exit status of what was killed: 128 + SIGKILL.
+const KILLED: u32 = 137;
 
 /// What to do with a worker's answer.
 #[derive(Debug)]
@@ -103,6 +100,9 @@ impl Server {
         request: CreateTaskRequest,
         reply: Reply,
     ) -> Result<(), TaskError> {
+        if self.leaving.is_some() {
+            return Err(TaskError::Leaving);
+        }
         if self.containers.contains_key(&request.id) {
             return Err(TaskError::Exists(request.id));
         }
@@ -178,66 +178,34 @@ impl Server {
         Ok((options, runtime))
     }
 
-    /// `Start`.
-    pub(crate) fn start(&mut self, number: u32, reply: Reply) -> Result<(), TaskError> {
-        let process = self.processes.get_mut(&number).ok_or(TaskError::NoContainer)?;
-        let container = self.containers.get(&process.container).ok_or(TaskError::NoContainer)?;
-        let (runtime, id) = (container.runtime.traced(&self.trace), process.container.clone());
-        match std::mem::replace(&mut process.state, State::Starting(None)) {
-            State::Created { start_hooks } if start_hooks || runtime.is_slow() => {
-                let job = move || runtime.start(&id);
-                self.launch(Vec::new(), Then::Started(number, reply), job)
-            }
-            State::Created { .. } => {
-                // Lets init go on, which takes no time: no worker.
-                let started = runtime.start(&id);
-                self.started(number, reply, started);
-                Ok(())
-            }
-            State::Added(spec) => {
-                let opened = process.stdio.open(&self.reactor, container.owner);
-                let namespace = self.config.namespace.clone();
-                let terminal = process.stdio.uris().terminal;
-                let launched = opened.and_then(|opened| {
-                    let keep = opened.descriptors();
-                    let job = move || {
-                        let Opened { theirs, logger } = opened;
-                        logger.map_or(Ok(()), |logger| logger.run(&id, &namespace))?;
-                        runtime.exec(&id, &spec, terminal, theirs)
-                    };
-                    self.launch(keep, Then::Executed(number, reply), job)
-                });
-                if launched.is_err() {
-                    self.stop_unstarted(number);
-                }
-                launched
-            }
-            other => {
-                let refusal = other.refuse("start");
-                process.state = other;
-                Err(refusal)
-            }
+    pub(crate) fn set_state(&mut self, number: u32, state: State) {
+        if let Some(process) = self.processes.get_mut(&number) {
+            process.state = state;
         }
     }
 
     /// `Delete` of a container.
     pub(crate) fn delete(&mut self, number: u32, reply: Reply) -> Result<(), TaskError> {
+        let (runtime, id) = self.runtime_of(number)?;
         let process = self.processes.get_mut(&number).ok_or(TaskError::NoContainer)?;
         let exit = match process.state {
             State::Stopped(exit) => exit,
             // Never started: the runtime kills it.
-            State::Created { .. } => Exit::at_once(137),
+            State::Created { .. } => Exit::at_once(KILLED),
             _ => return Err(process.state.refuse("delete")),
         };
-        process.state = State::Deleting(exit);
-        let id = process.container.clone();
+        let before = std::mem::replace(&mut process.state, State::Deleting(exit));
         let container = self.containers.get_mut(&id).ok_or(TaskError::NoContainer)?;
-        let (runtime, bundle) = (container.runtime.traced(&self.trace), container.bundle.clone());
+        let bundle = container.bundle.clone();
         // The worker takes the namespaces with it, so that their tear-down delays only its exit.
         let namespaces = std::mem::take(&mut container.namespaces);
         let keep = namespaces.iter().map(AsRawFd::as_raw_fd).collect();
         let job = move || runtime.delete(&bundle, &id);
-        self.launch(keep, Then::Deleted(number, reply), job)
+        let launched = self.launch(keep, Then::Deleted(number, reply), job);
+        if launched.is_err() {
+            self.set_state(number, before);
+        }
+        launched
     }
 
     /// A worker has answered, or died.
@@ -271,7 +239,9 @@ impl Server {
     }
 
     fn created(&mut self, number: u32, reply: Reply, result: Result<Made, Failure>) {
-        let Some(process) = self.processes.get_mut(&number) else { return };
+        let Some(process) = self.processes.get_mut(&number) else {
+            return self.answer_gone(reply);
+        };
         let id = process.container.clone();
         let made = match result.map_err(|failure| failure.into_error("OCI runtime create failed")) {
             Ok(made) => made,
@@ -280,15 +250,16 @@ impl Server {
                 return self.answer(reply, &answer_error(&error));
             }
         };
-        process.state = State::Created { start_hooks: made.start_hooks };
+        let console = made.console.as_ref();
+        let connected =
+            console.map_or(Ok(()), |fd| process.stdio.connect_console(&self.reactor, fd));
+        if let Err(error) = connected {
+            self.discard(&id);
+            return self.answer(reply, &answer_error(&error));
+        }
+        process.state = State::Created { waits_at_start: made.waits_at_start };
         process.pid = u32::try_from(made.pid).unwrap_or(0);
         process.pidfd = made.pidfd;
-        if let Some(console) = &made.console
-            && let Err(error) = process.stdio.connect_console(&self.reactor, console)
-        {
-            self.answer(reply, &answer_error(&error));
-            return;
-        }
         process.console = made.console;
         let (pid, io) = (process.pid, io_of(process.stdio.uris()));
         let Some(container) = self.containers.get_mut(&id) else { return };
@@ -310,72 +281,10 @@ impl Server {
         self.answer(reply, &Response::of(&CreateTaskResponse { pid }));
     }
 
-    fn started(&mut self, number: u32, reply: Reply, result: Result<Made, Failure>) {
-        let Some(process) = self.processes.get_mut(&number) else { return };
-        let early = match process.state {
-            State::Starting(exit) => exit,
-            _ => None,
-        };
-        // Also after a failure: the init process is there until it is killed.
-        process.state = State::Running;
-        let (pid, container_id) = (process.pid, process.container.clone());
-        match result {
-            Ok(_) => {
-                reach(STARTED);
-                self.publish(&TaskStart { container_id, pid });
-                self.answer(reply, &Response::of(&StartResponse { pid }));
-            }
-            Err(failure) => {
-                if early.is_none() {
-                    process.state = State::Created { start_hooks: false };
-                }
-                let error = failure.into_error("OCI runtime start failed");
-                self.answer(reply, &answer_error(&error));
-            }
-        }
-        if let Some(exit) = early {
-            self.on_exit(number, exit);
-        }
-    }
-
-    fn executed(&mut self, number: u32, reply: Reply, result: Result<Made, Failure>) {
-        let Some(process) = self.processes.get_mut(&number) else { return };
-        let made = match result.map_err(|failure| failure.into_error("OCI runtime exec failed")) {
-            Ok(made) => made,
-            Err(error) => {
-                self.stop_unstarted(number);
-                return self.answer(reply, &answer_error(&error));
-            }
-        };
-        process.state = State::Running;
-        process.pid = u32::try_from(made.pid).unwrap_or(0);
-        process.pidfd = made.pidfd;
-        if let Some(console) = &made.console {
-            // Without a copy of the terminal the process runs on with nobody listening.
-            let _ = process.stdio.connect_console(&self.reactor, console);
-        }
-        process.console = made.console;
-        let event = TaskExecStarted {
-            container_id: process.container.clone(),
-            exec_id: process.exec_id.clone(),
-            pid: process.pid,
-        };
-        let response = StartResponse { pid: process.pid };
-        reach(EXEC_STARTED);
-        self.publish(&event);
-        self.answer(reply, &Response::of(&response));
-    }
-
-    /// An exec that could not be started: it ends without having run, as in containerd.
-    fn stop_unstarted(&mut self, number: u32) {
-        let Some(process) = self.processes.get_mut(&number) else { return };
-        process.stdio.abandon_attachments();
-        process.state = State::Running;
-        self.on_exit(number, Exit::at_once(255));
-    }
-
     fn frozen(&mut self, number: u32, reply: Reply, frozen: bool, result: Result<Made, Failure>) {
-        let Some(process) = self.processes.get_mut(&number) else { return };
+        let Some(process) = self.processes.get_mut(&number) else {
+            return self.answer_gone(reply);
+        };
         let container_id = process.container.clone();
         let response = match result {
             Ok(_) => Response::of(&()),
@@ -439,9 +348,31 @@ impl Server {
         let mut numbers: Vec<u32> = container.execs.into_values().collect();
         numbers.push(container.init);
         for number in numbers {
-            if let Some(mut process) = self.processes.remove(&number) {
-                process.stdio.end_attachments();
+            if let Some(process) = self.processes.remove(&number) {
+                for waiter in process.waiters {
+                    self.answer_gone(waiter);
+                }
+                self.let_linger(number, process.stdio);
             }
         }
+    }
+
+    /// Drops a container that could be made and cannot be kept, and has it removed.
+    fn discard(&mut self, id: &str) {
+        let Some(container) = self.containers.get(id) else { return };
+        let (runtime, bundle) = (container.runtime.clone(), container.bundle.clone());
+        let of = id.to_owned();
+        if let Err(error) =
+            self.launch(Vec::new(), Then::Nothing, move || runtime.delete(&bundle, &of))
+        {
+            let fields = [("id", id), ("error", &*error.to_string())];
+            self.log(Level::Error, "remove a container that is of no use", &fields);
+        }
+        self.forget(id);
+    }
+
+    /// Answers a call whose process was deleted meanwhile.
+    pub(crate) fn answer_gone(&mut self, reply: Reply) {
+        self.answer(reply, &answer_error(&TaskError::NoContainer));
     }
 }

@@ -61,12 +61,12 @@ pub(crate) enum State {
     Creating,
     /// Init: ready for `Start`.
     Created {
-        /// Whether hooks run at the start, for which a worker is needed.
-        start_hooks: bool,
+        /// Whether the start takes a worker.
+        waits_at_start: bool,
     },
     /// Exec: to be made at `Start`, from this OCI process document.
     Added(Vec<u8>),
-    /// A worker starts it. It may have ended before the worker tells.
+    /// It is being started. It may have ended before that is told.
     Starting(Option<Exit>),
     /// The program runs.
     Running,

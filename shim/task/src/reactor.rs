@@ -1,15 +1,18 @@
 //! One epoll instance, descriptors that know what they are for, and a few timers.
 
-use kernel_sys::Result;
+use kernel_sys::{Errno, Result};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::net::SocketFlags;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// Events taken from the kernel at a time.
 const BATCH: usize = 32;
+/// How long a listener rests whose connections cannot be taken.
+const REST: Duration = Duration::from_millis(100);
 
 /// What an event is about. The numbers are never used twice in a shim's life, so that an event
 /// that was already taken from the kernel when its object went away finds nobody.
@@ -17,7 +20,7 @@ const BATCH: usize = 32;
 pub(crate) enum Source {
     /// A signal waits.
     Signals,
-    /// A ttrpc client connects.
+    /// A ttrpc client connects, or the listener has rested.
     Listener,
     /// The connection to the supervisor, and its time for a new attempt.
     Publisher,
@@ -27,7 +30,7 @@ pub(crate) enum Source {
     Worker(u32),
     /// An attach connection on which no request has come yet.
     Handshake(u32),
-    /// A container's attach socket, by the number of its init process.
+    /// A container's attach socket, by the number of its init process; or it has rested.
     AttachListener(u32),
     /// A container's memory cgroup, by the number of its init process.
     Memory(u32),
@@ -35,6 +38,8 @@ pub(crate) enum Source {
     DrainDeadline(u32),
     /// Time to look whether anybody still wants this shim.
     Idle,
+    /// An init that was let go tells what became of it.
+    Start(u32),
     /// A process' stdio.
     Stdio(u32, Channel),
 }
@@ -74,6 +79,7 @@ impl Source {
             Self::Memory(number) => (7, 0, number, 0),
             Self::DrainDeadline(number) => (8, 0, number, 0),
             Self::Idle => (9, 0, 0, 0),
+            Self::Start(number) => (10, 0, number, 0),
             Self::Stdio(number, channel) => {
                 let (channel, client) = match channel {
                     Channel::Output(stream) => (0, u32::from(stream)),
@@ -84,7 +90,7 @@ impl Source {
                     Channel::Control(client) => (5, client),
                     Channel::LogRetry => (6, 0),
                 };
-                (10, channel, number, client)
+                (11, channel, number, client)
             }
         };
         (kind << 60)
@@ -107,6 +113,7 @@ impl Source {
             7 => Self::Memory(number),
             8 => Self::DrainDeadline(number),
             9 => Self::Idle,
+            10 => Self::Start(number),
             _ => Self::Stdio(
                 number,
                 match (bits >> 56) & 15 {
@@ -190,6 +197,25 @@ impl Reactor {
         watched
     }
 
+    /// Takes a connection, if one is there. Where that fails, mostly for want of descriptors, the
+    /// listener rests: it would be ready again at once, and again.
+    ///
+    /// # Errors
+    /// The kernel's, when it rests.
+    pub(crate) fn accept(&mut self, listener: &Watched) -> Result<Option<OwnedFd>> {
+        listener.want(EventFlags::IN);
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        match rustix::net::accept_with(listener, flags) {
+            Ok(socket) => Ok(Some(socket)),
+            Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => Ok(None),
+            Err(errno) => {
+                listener.want(EventFlags::empty());
+                self.after(REST, listener.source);
+                Err(errno)
+            }
+        }
+    }
+
     /// Reports `source` once, `delay` from now; replaces its earlier timer.
     pub(crate) fn after(&mut self, delay: Duration, source: Source) {
         self.cancel(source);
@@ -254,6 +280,7 @@ mod tests {
             Source::Memory(3),
             Source::DrainDeadline(4),
             Source::Idle,
+            Source::Start(5),
             Source::Stdio(9, Channel::Output(1)),
             Source::Stdio(9, Channel::Sink(0)),
             Source::Stdio(9, Channel::StdinSource),
@@ -264,6 +291,19 @@ mod tests {
         ] {
             assert_eq!(Source::decode(source.encode()), source);
         }
+    }
+
+    #[test]
+    fn a_listener_that_fails_rests_and_is_looked_at_again() {
+        let mut reactor = Reactor::new().unwrap();
+        // accept(2) refuses a connected socket, which is ready to be read all the same.
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        rustix::io::write(&theirs, b"x").unwrap();
+        let listener = reactor.watch(ours.into(), Source::Listener, EventFlags::IN);
+        assert!(reactor.accept(&listener).is_err());
+        let mut events = Vec::new();
+        reactor.wait(&mut events).unwrap();
+        assert_eq!(events, [(Source::Listener, EventFlags::empty())]);
     }
 
     #[test]

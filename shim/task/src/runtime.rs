@@ -1,7 +1,7 @@
 //! The two ways to reach an OCI runtime: the linked library, and any runtime's command line.
 //!
 //! All of it waits and is called by workers, but for what the linked library does without waiting:
-//! [`Runtime::start`] without hooks, [`Runtime::processes`] and [`Runtime::stats`].
+//! [`release`], [`Runtime::processes`] and [`Runtime::stats`].
 
 mod command;
 
@@ -15,6 +15,7 @@ use contracts_runtime_api::Stats;
 use contracts_shim_api::options::Options;
 use contracts_shim_api::types::Mount;
 use runtime_container::{CreateOptions, CreateRequest, ExecOptions, ExecRequest, RootfsMount};
+use rustix::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// A container's runtime.
@@ -59,7 +60,7 @@ impl Runtime {
     ) -> Result<Made, Failure> {
         let spec =
             read_config(bundle).map_err(|error| Failure::from_io("read config.json", &error))?;
-        let (start_hooks, shares_pids) = (has_start_hooks(&spec), shares_pids(&spec));
+        let (waits_at_start, shares_pids) = (waits_at_start(&spec), shares_pids(&spec));
         let made = match self {
             Self::Linked(root) => {
                 let mounts = mounts.iter().map(rootfs_mount).collect::<Vec<_>>();
@@ -88,7 +89,15 @@ impl Runtime {
             }
             Self::Command(command) => command.create(bundle, id, mounts, stdio)?,
         };
-        Ok(Made { start_hooks, shares_pids, ..made })
+        Ok(Made { waits_at_start, shares_pids, ..made })
+    }
+
+    /// The state directory of the linked library, where that is the runtime.
+    pub(crate) fn linked_root(&self) -> Option<&Path> {
+        match self {
+            Self::Linked(root) => Some(root),
+            Self::Command(_) => None,
+        }
     }
 
     pub(crate) fn start(&self, id: &str) -> Result<Made, Failure> {
@@ -185,6 +194,17 @@ impl Runtime {
     }
 }
 
+/// Lets an init go on that nothing else waits for; the socket is ready for [`start_result`] when that is
+/// known.
+pub(crate) fn release(root: &Path, id: &str) -> Result<OwnedFd, Failure> {
+    linked(runtime_container::release(root, id))
+}
+
+/// What became of such an init.
+pub(crate) fn start_result(socket: impl AsFd) -> Result<Made, Failure> {
+    done(runtime_container::start_result(socket))
+}
+
 fn linked<T>(result: Result<T, runtime_container::Error>) -> Result<T, Failure> {
     result.map_err(|error| Failure { kind: error.kind(), text: error.message() })
 }
@@ -202,10 +222,13 @@ fn rootfs_mount(mount: &Mount) -> RootfsMount {
     }
 }
 
-fn has_start_hooks(spec: &Spec) -> bool {
-    spec.hooks
-        .as_ref()
-        .is_some_and(|hooks| !hooks.start_container.is_empty() || !hooks.poststart.is_empty())
+/// Whether its start is more than letting init go on: hooks, or a listener that is to get the
+/// descriptor of init's seccomp filter.
+fn waits_at_start(spec: &Spec) -> bool {
+    let hooks = spec.hooks.as_ref();
+    let seccomp = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
+    hooks.is_some_and(|hooks| !hooks.start_container.is_empty() || !hooks.poststart.is_empty())
+        || seccomp.is_some_and(|seccomp| !seccomp.listener_path.is_empty())
 }
 
 /// Whether the container has no new pid namespace.

@@ -13,6 +13,7 @@ use crate::logging::Log;
 use crate::process::{Exit, Process};
 use crate::publisher::Publisher;
 use crate::reactor::{Reactor, Source, Watched};
+use crate::stdio::Stdio;
 use crate::worker::Worker;
 use base_telemetry::TraceContext;
 use base_telemetry::logger::Level;
@@ -21,12 +22,11 @@ use contracts_shim_api::ttrpc::Response;
 use kernel_sys::{Errno, signals};
 use rustix::event::epoll::EventFlags;
 use rustix::fd::OwnedFd;
-use rustix::net::SocketFlags;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Most callers at a time; containerd has one, `ctr` and tests a few.
+/// Most callers at a time: containerd has one for each task, `ctr` and tests a few.
 const MAX_CONNECTIONS: usize = 256;
 /// How long a shim that is to leave still tries to hand over its last events.
 const LAST_EVENTS: Duration = Duration::from_secs(2);
@@ -37,7 +37,7 @@ const IDLE: Duration = Duration::from_secs(30);
 /// What a server is told at its start.
 #[derive(Debug)]
 pub struct Config {
-    /// The path of the socket that it listens on, removed at its end.
+    /// The path of the socket that it listens on, removed when it leaves.
     pub socket: PathBuf,
     /// The containerd namespace.
     pub namespace: String,
@@ -54,13 +54,18 @@ pub struct Config {
 pub struct Server {
     pub(crate) config: Config,
     pub(crate) reactor: Reactor,
-    listener: Watched,
+    /// Absent once the shim is to leave.
+    listener: Option<Watched>,
     signals: Watched,
     connections: BTreeMap<u32, Connection>,
     pub(crate) handshakes: BTreeMap<u32, Handshake>,
     pub(crate) containers: BTreeMap<String, Container>,
     pub(crate) processes: BTreeMap<u32, Process>,
     pub(crate) workers: BTreeMap<u32, (Worker, Then)>,
+    /// Inits that were let go, and will tell what became of them.
+    pub(crate) starts: BTreeMap<u32, (Watched, Reply)>,
+    /// Stdio of deleted processes that somebody has not got all of yet.
+    lingering: BTreeMap<u32, Stdio>,
     publisher: Publisher,
     /// Children that ended before the worker that made them told their number.
     pub(crate) early: Vec<(i32, Exit)>,
@@ -82,7 +87,7 @@ impl Server {
             .map_err(TaskError::system("become a subreaper"))?;
         let reactor = Reactor::new().map_err(TaskError::system("make an epoll instance"))?;
         Ok(Self {
-            listener: reactor.watch(listener, Source::Listener, EventFlags::IN),
+            listener: Some(reactor.watch(listener, Source::Listener, EventFlags::IN)),
             signals: reactor.watch(signals, Source::Signals, EventFlags::IN),
             publisher: Publisher::new(&config.events, &config.namespace),
             config,
@@ -92,6 +97,8 @@ impl Server {
             containers: BTreeMap::new(),
             processes: BTreeMap::new(),
             workers: BTreeMap::new(),
+            starts: BTreeMap::new(),
+            lingering: BTreeMap::new(),
             early: Vec::new(),
             last_number: 0,
             trace: TraceContext::default(),
@@ -99,7 +106,8 @@ impl Server {
         })
     }
 
-    /// Serves until `Shutdown`.
+    /// Serves until `Shutdown`, and then stays, for nobody to see, until the clients that were
+    /// attached have all that they are to get: a slow one must not keep the container's name.
     ///
     /// # Errors
     /// The event loop itself failed.
@@ -107,14 +115,30 @@ impl Server {
         let mut events = Vec::new();
         self.reactor.after(IDLE, Source::Idle);
         while !self.is_done() {
-            events.clear();
-            self.reactor.wait(&mut events).map_err(TaskError::system("wait for events"))?;
-            for (source, flags) in &events {
-                self.on_event(*source, *flags);
-            }
+            self.turn(&mut events)?;
         }
-        let _ = std::fs::remove_file(&self.config.socket);
+        self.hang_up();
+        while !self.lingering.is_empty() {
+            self.turn(&mut events)?;
+        }
         Ok(())
+    }
+
+    /// Waits, and deals with what has happened; `events` is only kept for the next turn.
+    fn turn(&mut self, events: &mut Vec<(Source, EventFlags)>) -> Result<(), TaskError> {
+        events.clear();
+        self.reactor.wait(events).map_err(TaskError::system("wait for events"))?;
+        for (source, flags) in events {
+            self.on_event(*source, *flags);
+        }
+        Ok(())
+    }
+
+    /// For everybody else this shim is gone.
+    fn hang_up(&mut self) {
+        self.connections.clear();
+        self.handshakes.clear();
+        self.publisher = Publisher::new("", "");
     }
 
     fn is_done(&self) -> bool {
@@ -129,20 +153,36 @@ impl Server {
             Source::Publisher => self.publisher.on_event(&mut self.reactor, flags),
             Source::Connection(number) => self.on_connection(number, flags),
             Source::Worker(number) => self.on_worker(number),
+            // Also wakes a shim that is to leave, at the latest moment.
             Source::Idle => {
                 if self.is_idle() {
                     self.leave();
                 }
             }
+            Source::Start(number) => self.on_start(number),
             Source::Handshake(number) => self.on_handshake(number),
             Source::AttachListener(init) => self.accept_attachment(init),
             Source::Memory(init) => self.on_memory(init),
             Source::DrainDeadline(number) => self.on_drain_deadline(number),
             Source::Stdio(number, channel) => {
-                let Some(process) = self.processes.get_mut(&number) else { return };
-                process.stdio.on_event(&mut self.reactor, channel, flags);
-                self.finish_if_drained(number);
+                if let Some(process) = self.processes.get_mut(&number) {
+                    process.stdio.on_event(&mut self.reactor, channel, flags);
+                    self.finish_if_drained(number);
+                } else if let Some(stdio) = self.lingering.get_mut(&number) {
+                    stdio.on_event(&mut self.reactor, channel, flags);
+                    if stdio.is_wound_up() {
+                        self.lingering.remove(&number);
+                    }
+                }
             }
+        }
+    }
+
+    /// A process is deleted; its stdio stays for as long as somebody has not got all of it.
+    pub(crate) fn let_linger(&mut self, number: u32, mut stdio: Stdio) {
+        stdio.wind_up(&mut self.reactor);
+        if !stdio.is_wound_up() {
+            self.lingering.insert(number, stdio);
         }
     }
 
@@ -160,22 +200,34 @@ impl Server {
             Some(rustix::process::Signal::TERM | rustix::process::Signal::INT)
                 if self.containers.is_empty() =>
             {
+                self.lingering.clear();
                 self.leave();
             }
             _ => {}
         }
     }
 
-    /// Leaves as soon as the last events are handed over.
+    /// Leaves as soon as the last events are handed over. The socket's name is free at once: the
+    /// next shim of this name may be on its way.
     pub(crate) fn leave(&mut self) {
-        self.leaving = Some(Instant::now() + LAST_EVENTS);
-        // Wakes the loop for the last time; the publisher takes it for time to try again.
-        self.reactor.after(LAST_EVENTS, Source::Publisher);
+        if self.leaving.is_none() {
+            let _ = std::fs::remove_file(&self.config.socket);
+            self.listener = None;
+            self.leaving = Some(Instant::now() + LAST_EVENTS);
+            self.reactor.after(LAST_EVENTS, Source::Idle);
+        }
     }
 
     fn accept(&mut self) {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let Ok(socket) = rustix::net::accept_with(&self.listener, flags) else { return };
+        let Some(listener) = &self.listener else { return };
+        let socket = match self.reactor.accept(listener) {
+            Ok(Some(socket)) => socket,
+            Ok(None) => return,
+            Err(errno) => {
+                let fields = [("error", &*errno.to_string())];
+                return self.log(Level::Warning, "cannot take a connection", &fields);
+            }
+        };
         if self.connections.len() >= MAX_CONNECTIONS {
             return self.log(Level::Warning, "too many connections", &[]);
         }
@@ -208,7 +260,7 @@ impl Server {
         for process in self.processes.values_mut() {
             process.waiters.retain(|waiter| waiter.connection != number);
         }
-        if self.is_idle() {
+        if self.is_idle() && self.leaving.is_none() {
             self.reactor.after(IDLE, Source::Idle);
         }
     }

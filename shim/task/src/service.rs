@@ -33,6 +33,8 @@ use rustix::termios::Winsize;
 const EXEC_ADDED: &Step = step("shim.exec.process-added");
 const SIGNALLED: &Step = step("shim.stop.signalled");
 
+/// Calls of `Wait` that one process may have at a time.
+const MAX_WAITERS: usize = 4096;
 /// Highest signal number there is.
 const MAX_SIGNAL: u32 = 64;
 
@@ -123,7 +125,7 @@ impl Server {
             Method::Wait => self.wait(&decode(payload)?, reply),
             Method::Stats => self.stats(&decode(payload)?, reply),
             Method::Connect => self.connect(&decode(payload)?),
-            Method::Shutdown => self.shutdown(&decode(payload)?),
+            Method::Shutdown => Ok(self.shutdown(&decode(payload)?)),
         }
     }
 
@@ -167,7 +169,6 @@ impl Server {
             State::Added(_) => None,
             _ => return Err(process.state.refuse("delete")),
         };
-        process.stdio.end_attachments();
         let event = TaskDelete {
             container_id: request.id.clone(),
             pid: process.pid,
@@ -175,7 +176,9 @@ impl Server {
             exited_at: exit.map(|exit| exit.at),
             id: request.exec_id.clone(),
         };
-        self.processes.remove(&number);
+        if let Some(process) = self.processes.remove(&number) {
+            self.let_linger(number, process.stdio);
+        }
         if let Some(container) = self.containers.get_mut(&request.id) {
             container.execs.remove(&request.exec_id);
         }
@@ -341,6 +344,9 @@ impl Server {
     fn wait(&mut self, request: &WaitRequest, reply: Reply) -> Result<Answer, TaskError> {
         let (_, process) = self.process(&request.id, &request.exec_id)?;
         let Some(exit) = process.state.exit() else {
+            if process.waiters.len() >= MAX_WAITERS {
+                return Err(TaskError::Waiters);
+            }
             process.waiters.push(reply);
             return Ok(Answer::Later);
         };
@@ -381,15 +387,17 @@ impl Server {
         }))
     }
 
-    /// Leaves when no container is left, so that one of a group does not end the others.
-    fn shutdown(&mut self, request: &ShutdownRequest) -> Result<Answer, TaskError> {
-        if self.containers.is_empty() || request.now {
+    /// Leaves when no container is left, whatever the caller says: `now` from one of a group would
+    /// end the others. (containerd's shim does the same.)
+    fn shutdown(&mut self, _: &ShutdownRequest) -> Answer {
+        if self.containers.is_empty() {
             self.leave();
         }
-        Ok(Answer::empty())
+        Answer::empty()
     }
 
-    fn runtime(&self, id: &str) -> Result<(Runtime, String), TaskError> {
+    /// The runtime of a container, for the request in hand.
+    pub(crate) fn runtime(&self, id: &str) -> Result<(Runtime, String), TaskError> {
         Ok((self.container(id)?.runtime.traced(&self.trace), id.to_owned()))
     }
 }

@@ -103,11 +103,24 @@ impl Stdio {
         self.parsed.iter().any(|uri| matches!(uri, StdioUri::Gantry(_)))
     }
 
-    /// The process is deleted: whoever is still attached is told.
-    pub(crate) fn end_attachments(&mut self) {
-        for (_, client) in std::mem::take(&mut self.clients) {
-            client.close(EndReason::Ended);
+    /// The process is deleted: nothing more is read, but clients and the log still get what was.
+    pub(crate) fn wind_up(&mut self, reactor: &mut Reactor) {
+        self.ended = true;
+        self.stdin.close();
+        for stream in 0..2 {
+            self.end_output(stream);
+            self.outputs[stream].destination = None;
         }
+        for client in self.clients.values_mut() {
+            client.end(EndReason::Ended);
+        }
+        self.settle(reactor);
+    }
+
+    /// Whether everybody has got everything. A log that was deleted meanwhile needs nothing more.
+    pub(crate) fn is_wound_up(&self) -> bool {
+        let log_is_done = |log: &Log| log.is_flushed() || log.is_unlinked();
+        self.clients.is_empty() && self.log.as_ref().is_none_or(log_is_done)
     }
 
     /// The process was never started: its clients' streams stay open, so that the daemon can tell

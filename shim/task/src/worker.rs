@@ -18,8 +18,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Longest error text of a worker.
 const MAX_TEXT: usize = 16 << 10;
+/// Longest answer for the caller; the kernel takes datagrams of about 200 KiB
+/// (`net.core.wmem_default`).
+const MAX_PAYLOAD: usize = 160 << 10;
 /// Longest datagram of a worker.
-const MAX_DATAGRAM: usize = 64 << 10;
+const MAX_DATAGRAM: usize = MAX_PAYLOAD + MAX_TEXT;
 
 /// What a worker made.
 #[derive(Debug, Default)]
@@ -31,8 +34,8 @@ pub(crate) struct Made {
     pub(crate) console: Option<OwnedFd>,
     /// A container's namespaces.
     pub(crate) namespaces: Vec<OwnedFd>,
-    /// The container has hooks that run at its start.
-    pub(crate) start_hooks: bool,
+    /// Its start is more than letting init go on: it takes a worker.
+    pub(crate) waits_at_start: bool,
     /// The container has no pid namespace of its own: its processes survive its init.
     pub(crate) shares_pids: bool,
     /// An encoded answer for the caller.
@@ -74,7 +77,7 @@ struct Outcome {
     #[prost(bool, tag = "5")]
     console: bool,
     #[prost(bool, tag = "6")]
-    start_hooks: bool,
+    waits_at_start: bool,
     #[prost(bool, tag = "7")]
     shares_pids: bool,
     #[prost(bytes = "vec", tag = "8")]
@@ -143,7 +146,7 @@ impl Worker {
             pidfd: outcome.pidfd.then(|| descriptors.next()).flatten(),
             console: outcome.console.then(|| descriptors.next()).flatten(),
             namespaces: descriptors.collect(),
-            start_hooks: outcome.start_hooks,
+            waits_at_start: outcome.waits_at_start,
             shares_pids: outcome.shares_pids,
             payload: outcome.payload,
         })
@@ -167,13 +170,20 @@ fn run(socket: &OwnedFd, keep: &[RawFd], job: impl FnOnce() -> Result<Made, Fail
     let result = catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(|_| {
         Err(Failure { kind: Kind::Internal, text: "the runtime panicked".to_owned() })
     });
+    let result = result.and_then(|made| {
+        if made.payload.len() <= MAX_PAYLOAD {
+            return Ok(made);
+        }
+        let text = format!("the runtime's answer has {} bytes", made.payload.len());
+        Err(Failure { kind: Kind::ResourceExhausted, text })
+    });
     let made = result.as_ref().ok();
     let outcome = match &result {
         Ok(made) => Outcome {
             pid: made.pid,
             pidfd: made.pidfd.is_some(),
             console: made.console.is_some(),
-            start_hooks: made.start_hooks,
+            waits_at_start: made.waits_at_start,
             shares_pids: made.shares_pids,
             payload: made.payload.clone(),
             answered: true,

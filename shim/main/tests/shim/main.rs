@@ -119,11 +119,8 @@ fn a_dead_shims_container_is_removed_by_the_delete_action() {
     let shim = Shim::start(Bundle::new("sleep 1000"));
     let pid = shim.create("", "", false).unwrap();
     shim.begin("").unwrap();
-    let killed = Command::new("kill").arg("-9").arg(shim.pid().to_string()).status();
-    assert!(killed.unwrap().success());
-    wait_for("the shim's end", || {
-        std::os::unix::net::UnixStream::connect(&shim.socket).is_err().then_some(())
-    });
+    shim.end();
+    shim.wait_for_end();
     let deleted = shim.delete_action();
     assert_eq!((deleted.pid, deleted.exit_status), (pid, 137));
     wait_for("init's end", || {
@@ -197,6 +194,26 @@ fn a_slow_client_gets_all_of_a_flood_and_the_log_too() {
 }
 
 #[test]
+fn a_deleted_containers_slow_client_still_gets_everything() {
+    let shim = Shim::start(Bundle::new("seq 1 100000"));
+    shim.create("", "gantry:///", false).unwrap();
+    let client = shim.attach("", false, Framing::Raw);
+    shim.begin("").unwrap();
+    assert_eq!(shim.wait(""), 0);
+    // What a socket does not hold is still with the shim, which its supervisor sees leave.
+    shim.delete("").unwrap();
+    shim.shut_down();
+    shim.wait_for_end();
+    let expected: String = (1..=100_000).map(|number| format!("{number}\n")).collect();
+    let (output, reason) = client.finish();
+    assert!(output == expected.as_bytes(), "{} bytes of {}", output.len(), expected.len());
+    assert_eq!(reason, EndReason::Ended);
+    wait_for("the shim's end", || {
+        (!std::path::Path::new(&format!("/proc/{}", shim.pid())).exists()).then_some(())
+    });
+}
+
+#[test]
 fn an_exit_does_not_wait_for_a_grandchild_that_keeps_the_pipe() {
     let shim = Shim::start(Bundle::new("sleep 1000"));
     shim.create("", "", false).unwrap();
@@ -263,6 +280,67 @@ fn a_hung_worker_blocks_no_other_request() {
     assert!(began.elapsed() < std::time::Duration::from_secs(1));
     // The hook's time limit ends the wait, one way or the other.
     let _ = supervisor::receive::<contracts_shim_api::task::StartResponse>(&mut stream);
+}
+
+#[test]
+fn an_init_that_does_not_answer_blocks_no_other_request() {
+    const STOP: u32 = 19;
+    const CONTINUE: u32 = 18;
+    let shim = Shim::start(Bundle::new("sleep 1000"));
+    let pid = shim.create("", "", false).unwrap();
+    shim.kill("", STOP).unwrap();
+    wait_for("init to stop", || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.contains(") T ").then_some(())
+    });
+    let mut stream = std::os::unix::net::UnixStream::connect(&shim.socket).unwrap();
+    let request = contracts_shim_api::task::StartRequest {
+        id: shim.bundle.id.clone(),
+        exec_id: String::new(),
+    };
+    supervisor::send(&mut stream, "Start", &request);
+    wait_for("the start to begin", || {
+        (shim.begin("").unwrap_err().message == "cannot start a starting process").then_some(())
+    });
+    shim.kill("", CONTINUE).unwrap();
+    let started = supervisor::receive::<contracts_shim_api::task::StartResponse>(&mut stream);
+    assert_eq!(started.unwrap().pid, pid);
+    assert_eq!(shim.state("").unwrap().status(), TaskStatus::Running);
+}
+
+#[test]
+fn a_call_for_a_container_that_was_not_made_after_all_is_answered() {
+    let bundle = Bundle::with("true", |config| {
+        config["hooks"] = serde_json::json!({
+            "createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", "cat $0; exit 1", "GATE"]}],
+        });
+    });
+    let gate = bundle.file("gate");
+    assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
+    let config = bundle.read("config.json").replace("GATE", gate.to_str().unwrap());
+    std::fs::write(bundle.file("config.json"), config).unwrap();
+    let shim = Shim::start(bundle);
+    std::thread::scope(|scope| {
+        let create = scope.spawn(|| shim.create("", "", false));
+        wait_for("the container to be in the making", || shim.state("").ok());
+        let mut stream = std::os::unix::net::UnixStream::connect(&shim.socket).unwrap();
+        let id = shim.bundle.id.clone();
+        let request = contracts_shim_api::task::WaitRequest { id, exec_id: String::new() };
+        supervisor::send(&mut stream, "Wait", &request);
+        std::fs::write(&gate, "").unwrap();
+        create.join().unwrap().unwrap_err();
+        let waited = supervisor::receive::<contracts_shim_api::task::WaitResponse>(&mut stream);
+        assert_eq!(waited.unwrap_err().message, "container not created: not found");
+    });
+}
+
+#[test]
+fn a_shim_with_a_container_is_not_shut_down() {
+    let shim = Shim::start(Bundle::new("sleep 1000"));
+    shim.create("", "", false).unwrap();
+    shim.begin("").unwrap();
+    shim.shut_down();
+    assert_eq!(shim.state("").unwrap().status(), TaskStatus::Running);
 }
 
 #[test]
@@ -344,6 +422,14 @@ fn a_logging_program_gets_both_streams_and_is_ready_before_the_first_byte() {
         Some(shim.bundle.read("logged")).filter(|text| !text.is_empty())
     });
     assert_eq!(logged, format!("{}/test tag x flag\nout\nerr\n", shim.bundle.id));
+}
+
+#[test]
+fn a_logging_program_that_cannot_be_executed_is_told() {
+    let shim = Shim::start(Bundle::new("true"));
+    let status = shim.create("", "binary:///no/such/logger", false).unwrap_err();
+    let expected = "OCI runtime create failed: start the logging program: No such file";
+    assert!(status.message.starts_with(expected), "{}", status.message);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use contracts_shim_api::ttrpc::{self, Decoder, Request, Response, Status};
 use contracts_shim_api::types::{SPEC_TYPE_PREFIX, pack};
 use prost::Message;
 use prost_types::Any;
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -208,6 +209,24 @@ impl Shim {
         wait_for(topic, || self.topics().iter().any(|other| other == topic).then_some(()));
     }
 
+    /// Asks the shim to leave, with whatever it has.
+    pub(crate) fn shut_down(&self) {
+        let request = ShutdownRequest { id: self.bundle.id.clone(), now: true };
+        self.call::<()>("Shutdown", &request).unwrap();
+    }
+
+    /// Kills the shim.
+    pub(crate) fn end(&self) {
+        let pid = self.bundle.read("shim.pid").parse().ok().and_then(Pid::from_raw);
+        // It may have ended already.
+        let _ = kill_process(pid.unwrap(), Signal::KILL);
+    }
+
+    /// Waits until nobody listens on the shim's socket.
+    pub(crate) fn wait_for_end(&self) {
+        wait_for("the shim's end", || UnixStream::connect(&self.socket).is_err().then_some(()));
+    }
+
     /// The shim's process.
     pub(crate) fn pid(&self) -> u32 {
         self.bundle.read("shim.pid").parse().unwrap()
@@ -228,9 +247,8 @@ impl Shim {
 
 impl Drop for Shim {
     fn drop(&mut self) {
-        let request = ShutdownRequest { id: self.bundle.id.clone(), now: self.is_first };
-        if let Ok(mut stream) = UnixStream::connect(&self.socket) {
-            send(&mut stream, "Shutdown", &request);
+        if self.is_first && UnixStream::connect(&self.socket).is_ok() {
+            self.end();
         }
         let _ = command(&self.bundle, &self.places)
             .arg("-bundle")

@@ -9,7 +9,7 @@ use base_telemetry::logger;
 use contracts_shim_api::stdio::GantryStdio;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -105,6 +105,11 @@ impl Log {
     /// Whether everything taken so far is in the file, but for an unfinished line.
     pub(crate) fn is_flushed(&self) -> bool {
         self.written == self.pending.len()
+    }
+
+    /// Whether somebody has deleted the file.
+    pub(crate) fn is_unlinked(&self) -> bool {
+        self.file.metadata().is_ok_and(|file| file.nlink() == 0)
     }
 
     /// Nothing more comes for now: gives memory back.

@@ -6,10 +6,11 @@
 
 use crate::worker::Failure;
 use base_errors::Kind;
-use kernel_sys::{CloneFlags, Cloned, clone3, close_all_but, execve, exit_now};
+use kernel_sys::{CloneFlags, Cloned, Errno, clone3, close_all_but, execve, exit_now};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsRawFd, OwnedFd, RawFd};
-use rustix::pipe::PipeFlags;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Signal, pidfd_send_signal};
 use std::ffi::{CString, NulError};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -59,35 +60,54 @@ impl Logger {
         let variables = [format!("CONTAINER_ID={id}"), format!("CONTAINER_NAMESPACE={namespace}")];
         let variables = variables.into_iter().map(CString::new).collect::<Result<Vec<_>, _>>();
         let variables = variables.map_err(invalid)?;
-        let (ready, ready_writer) =
-            rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|errno| failed(errno.into()))?;
+        let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|errno| failed(errno.into()));
+        let ((ready, ready_writer), (refusal, refusal_writer)) = (pipe()?, pipe()?);
         match clone3(CloneFlags::EMPTY, None).map_err(|errno| failed(errno.into()))? {
             Cloned::Child => {
                 let given = [&self.stdout, &self.stderr, &ready_writer];
-                if place(given).is_ok() {
-                    let _ = execve(&path, &words, &variables);
-                }
+                let _ = place(given, &refusal_writer).and_then(|refusal| {
+                    let Err(errno) = execve(&path, &words, &variables);
+                    rustix::io::write(refusal, &errno.raw_os_error().to_ne_bytes())
+                });
                 exit_now(127)
             }
-            Cloned::Parent { .. } => {
-                drop(ready_writer);
-                wait_until_closed(&ready).map_err(failed)
+            Cloned::Parent { pidfd, .. } => {
+                drop((ready_writer, refusal_writer));
+                if let Some(error) = refused(&refusal) {
+                    return Err(failed(error));
+                }
+                wait_until_closed(&ready).map_err(|error| {
+                    let _ = pidfd_send_signal(&pidfd, Signal::KILL);
+                    failed(error)
+                })
             }
         }
     }
 }
 
-/// Makes these descriptors 3, 4 and 5, and closes everything else above 2.
-fn place(given: [&OwnedFd; 3]) -> Result<(), kernel_sys::Errno> {
+/// Makes the first of these descriptors 3, 4 and 5, and closes everything else above 2 but the
+/// last, which it gives back.
+fn place(given: [&OwnedFd; 3], refusal: &OwnedFd) -> Result<OwnedFd, Errno> {
     let [stdout, stderr, ready] =
         given.map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, OUT_OF_THE_WAY));
+    let refusal = rustix::io::fcntl_dupfd_cloexec(refusal, OUT_OF_THE_WAY)?;
     let kept = [stdout?, stderr?, ready?];
-    close_all_but(&kept.each_ref().map(AsRawFd::as_raw_fd))?;
+    let [stdout, stderr, ready] = kept.each_ref().map(AsRawFd::as_raw_fd);
+    close_all_but(&[stdout, stderr, ready, refusal.as_raw_fd()])?;
     for fd in &kept {
         // dup(2) gives the lowest number that is free, and none below these copies is taken.
         std::mem::forget(rustix::io::dup(fd)?);
     }
-    Ok(())
+    Ok(refusal)
+}
+
+/// Why the program was not executed: its errno comes through this pipe, which execve(2) closes.
+fn refused(refusal: &OwnedFd) -> Option<io::Error> {
+    let mut errno = [0_u8; 4];
+    match rustix::io::retry_on_intr(|| rustix::io::read(refusal, &mut errno)) {
+        Ok(4) => Some(io::Error::from_raw_os_error(i32::from_ne_bytes(errno))),
+        _ => None,
+    }
 }
 
 fn wait_until_closed(ready: &OwnedFd) -> io::Result<()> {
