@@ -52,7 +52,7 @@ pub struct Summary {
     pub inodes: u64,
     /// Directories that no entry describes, relative to the root, parents first.
     pub implicit: Vec<Vec<u8>>,
-    /// Hard links (path, target) whose target is not in this layer.
+    /// Hard links (path, target) whose target is not in this layer, in the archive's order.
     pub missing_links: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -68,7 +68,7 @@ pub fn extract(
     limits: &Limits,
 ) -> Result<Summary, ExtractError> {
     let mut archive = archive::Archive::new(stream, limits);
-    let mut writer = write::Writer::new(target, whiteouts);
+    let mut writer = write::Writer::new(target, whiteouts, limits);
     while let Some(entry) = archive.next_entry()? {
         writer.write(&entry, &mut archive)?;
     }

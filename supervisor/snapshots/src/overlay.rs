@@ -34,7 +34,7 @@ pub const NAME: &str = "overlayfs";
 /// The record of a removed snapshot is gone, its directory is not.
 const UNLISTED: &base_faults::Step = base_faults::step("supervisor.rm.snapshot-unlisted");
 
-/// How many snapshots may stand on each other: what fits into one page of mount options.
+/// How many snapshots may stand on each other: what overlayfs stacks (`OVL_MAX_STACK`).
 const MAX_PARENTS: usize = 500;
 
 /// The overlay snapshotter. Cheap to clone.
@@ -104,7 +104,10 @@ impl Overlay {
     ) -> Result<Vec<PathBuf>, SnapshotError> {
         let mut layers = Vec::new();
         let mut next = name.to_owned();
-        while !next.is_empty() && layers.len() < MAX_PARENTS {
+        while !next.is_empty() {
+            if layers.len() == MAX_PARENTS {
+                return Err(SnapshotError::TooManyParents(name.to_owned()));
+            }
             let record = self
                 .find(namespace, &next)?
                 .ok_or_else(|| SnapshotError::NoParent(next.clone()))?;

@@ -124,6 +124,9 @@ pub enum SnapshotError {
     /// The parent is not committed.
     #[error("parent {0:?} is not committed snapshot: invalid argument")]
     ParentNotCommitted(String),
+    /// More stand on each other than can be mounted.
+    #[error("snapshot {0:?} stands on more than 500 others: failed precondition")]
+    TooManyParents(String),
     /// Only an active snapshot can be committed.
     #[error("snapshot {0} is not active: failed precondition")]
     NotActive(String),
@@ -170,9 +173,10 @@ impl Classify for SnapshotError {
         match self {
             Self::NotFound(_) | Self::NoParent(_) => Kind::NotFound,
             Self::Exists(_) => Kind::AlreadyExists,
-            Self::NotActive(_) | Self::Committed(_) | Self::HasChildren(_) => {
-                Kind::FailedPrecondition
-            }
+            Self::NotActive(_)
+            | Self::Committed(_)
+            | Self::HasChildren(_)
+            | Self::TooManyParents(_) => Kind::FailedPrecondition,
             Self::ParentNotCommitted(_)
             | Self::NoSnapshotter(_)
             | Self::ForeignMount(_)

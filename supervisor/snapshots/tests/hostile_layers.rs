@@ -4,55 +4,15 @@
 
 #[path = "support/archives.rs"]
 mod archives;
+#[path = "support/place.rs"]
+mod place;
 
 use archives::Tar;
+use place::Place;
 use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::Path;
-use supervisor_snapshots::extract::{ExtractError, Limits, Summary, Whiteouts, extract};
-use tempfile::TempDir;
-
-/// A layer's directory beside a canary that nothing may touch.
-struct Place {
-    directory: TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        let directory = TempDir::new().unwrap();
-        fs::create_dir(directory.path().join("layer")).unwrap();
-        fs::create_dir(directory.path().join("host")).unwrap();
-        fs::write(directory.path().join("host/canary"), "alive").unwrap();
-        Self { directory }
-    }
-
-    fn layer(&self) -> std::path::PathBuf {
-        self.directory.path().join("layer")
-    }
-
-    fn host(&self) -> std::path::PathBuf {
-        self.directory.path().join("host")
-    }
-
-    fn unpack(&self, archive: &[u8]) -> Result<Summary, ExtractError> {
-        self.unpack_within(archive, &Limits::default())
-    }
-
-    fn unpack_within(&self, archive: &[u8], limits: &Limits) -> Result<Summary, ExtractError> {
-        let target = File::open(self.layer()).unwrap().into();
-        extract(archive, target, Whiteouts::Overlay, limits)
-    }
-
-    fn assert_host_untouched(&self) {
-        let canary = self.host().join("canary");
-        assert_eq!(fs::read_to_string(&canary).unwrap(), "alive");
-        let metadata = fs::metadata(&canary).unwrap();
-        assert_eq!((metadata.nlink(), metadata.permissions().mode() & 0o7777), (1, 0o644));
-        assert_eq!(fs::read_dir(self.host()).unwrap().count(), 1, "host directory");
-        let beside = fs::read_dir(self.directory.path()).unwrap().count();
-        assert_eq!(beside, 2, "directory beside the layer");
-    }
-}
+use supervisor_snapshots::extract::{ExtractError, Limits, Whiteouts, extract};
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -227,6 +187,8 @@ fn what_is_too_much_is_told_before_it_is_read() {
         name_bytes: 100,
         extension_bytes: 4096,
         xattr_bytes: 1000,
+        xattrs: 10,
+        remembered_bytes: 1 << 20,
         sparse_segments: 10,
         archive_bytes: 1 << 20,
         file_bytes: 1 << 21,

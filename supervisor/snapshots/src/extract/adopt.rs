@@ -3,12 +3,12 @@
 use super::Summary;
 use super::attributes::is_ordinary;
 use super::error::ExtractError;
-use super::names::LayerPath;
 use super::tree::{self, open_beneath, open_in};
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags,
 };
 use rustix::io::Errno;
+use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -33,8 +33,15 @@ pub fn adopt(summary: &Summary, upper: &OwnedFd, lower: &[PathBuf]) -> Result<()
         })
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| ExtractError::entry("open the layer below", b"", error))?;
+    let mut copies: HashMap<&[u8], &[u8]> = HashMap::new();
     for (path, target) in &summary.missing_links {
-        link_from_below(upper, &lower, path, target)?;
+        let wrap = |error: Errno| ExtractError::entry("make hard link", path, error);
+        // Others of the target's names were brought up already, or are links like this one.
+        let above = copies.get(&target[..]).copied().unwrap_or(target);
+        if !link_above(upper, path, above).map_err(wrap)? {
+            link_from_below(upper, &lower, path, target)?;
+            copies.insert(target, path);
+        }
     }
     // Children first: giving a child its attributes leaves its parent's times alone, but making
     // a link above did not.
@@ -106,8 +113,7 @@ fn copy_directory_attributes(upper: &OwnedFd, lower: &[OwnedFd], path: &[u8]) ->
         // The new directory replaces something else.
         return Ok(());
     }
-    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
-    let from = open_beneath(&parent, name)?;
+    let from = open_beneath(&parent, split(path).1)?;
     let to = match open_in(upper, path) {
         Ok(to) => to,
         // A later entry replaced it.
@@ -151,6 +157,34 @@ fn copy_xattrs(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Links `path` to what this layer has as `target`; false if that is no file.
+fn link_above(upper: &OwnedFd, path: &[u8], target: &[u8]) -> Result<bool, Errno> {
+    let (target_parent, target_name) = split(target);
+    let from = match open_in(upper, target_parent) {
+        Ok(from) => from,
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    match rustix::fs::statat(&from, target_name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {}
+        Ok(_) | Err(Errno::NOENT) => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    let (parent, name) = split(path);
+    let to = open_in(upper, parent)?;
+    tree::remove_all(&to, name)?;
+    rustix::fs::linkat(&from, target_name, &to, name, AtFlags::empty())?;
+    Ok(true)
+}
+
+/// Parent and last component.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (&[], path),
+    }
+}
+
 /// Copies the target up into this layer under the link's name, content and attributes. (That it
 /// was one inode with its target is lost, as it is whenever overlayfs copies up.)
 fn link_from_below(
@@ -164,7 +198,7 @@ fn link_from_below(
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(wrap(Errno::NOTSUP));
     }
-    let target_name = target.rsplit(|byte| *byte == b'/').next().unwrap_or(target);
+    let (_, target_name) = split(target);
     let from = rustix::fs::openat(
         &parent,
         target_name,
@@ -172,8 +206,7 @@ fn link_from_below(
         Mode::empty(),
     )
     .map_err(wrap)?;
-    let path_in_layer = LayerPath::parse(path)?;
-    let Some((directory, name)) = path_in_layer.split() else { return Err(wrap(Errno::INVAL)) };
+    let (directory, name) = split(path);
     let directory = open_in(upper, directory).map_err(wrap)?;
     tree::remove_all(&directory, name).map_err(wrap)?;
     let to = rustix::fs::openat(

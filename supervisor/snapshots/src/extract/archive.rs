@@ -73,10 +73,11 @@ impl<'a, R: BufRead> Archive<'a, R> {
                 }
                 b'L' => extensions.long_name = Some(until_nul(self.extension(&header)?)),
                 b'K' => extensions.long_link = Some(until_nul(self.extension(&header)?)),
-                // Global records and volume names say nothing about one entry; Go's reader hands
-                // them out and Docker skips them.
-                b'g' | b'V' => {
+                // Global records say nothing about one entry, and Docker skips them; but to Go's
+                // reader they are an entry, at which what was said of the next one is forgotten.
+                b'g' => {
                     self.extension(&header)?;
+                    extensions = Extensions::default();
                 }
                 _ => return self.entry(&header, extensions).map(Some),
             }
@@ -89,7 +90,14 @@ impl<'a, R: BufRead> Archive<'a, R> {
         skip(&mut self.input, rest)?;
         (self.data, self.padding) = (0, 0);
         let mut block = [0_u8; BLOCK];
-        if !fill(&mut self.input, &mut block)? || block.iter().all(|byte| *byte == 0) {
+        if !fill(&mut self.input, &mut block)? {
+            return Ok(None);
+        }
+        if is_zero(&block) {
+            // Two of them end an archive; some writers leave the second out.
+            if fill(&mut self.input, &mut block)? && !is_zero(&block) {
+                return Err(malformed("something follows a block of zeros"));
+            }
             return Ok(None);
         }
         self.entries += 1;
@@ -291,6 +299,10 @@ fn until_nul(mut data: Vec<u8>) -> Vec<u8> {
         data.truncate(end);
     }
     data
+}
+
+fn is_zero(block: &[u8]) -> bool {
+    block.iter().all(|byte| *byte == 0)
 }
 
 const fn padding_of(size: u64) -> u64 {

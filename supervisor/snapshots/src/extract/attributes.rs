@@ -72,8 +72,7 @@ pub(super) fn set_times_on_name(
     rustix::fs::utimensat(directory, name, &timestamps(mtime), AtFlags::SYMLINK_NOFOLLOW)
 }
 
-/// Attributes that mean something to overlayfs itself are no image's business: a layer could
-/// point into other layers with `trusted.overlay.redirect`.
+/// The attributes that an archive may set.
 fn usable(entry: &Entry) -> impl Iterator<Item = (&[u8], &[u8])> {
     entry
         .xattrs
@@ -82,9 +81,12 @@ fn usable(entry: &Entry) -> impl Iterator<Item = (&[u8], &[u8])> {
         .filter(|(name, _)| is_ordinary(name))
 }
 
-/// Whether an extended attribute may cross from or into a layer.
+/// Whether an extended attribute may cross from or into a layer. What means something to overlayfs
+/// may not: a layer could point into others with `trusted.overlay.redirect`, or with
+/// `user.overlay.redirect` in a mount without privileges. Nor may the rest of `trusted.*`, which is
+/// for the host's administrator (containerd sets none either).
 pub(super) fn is_ordinary(name: &[u8]) -> bool {
-    !name.starts_with(b"trusted.overlay.") && !name.starts_with(b"user.overlay.")
+    !name.starts_with(b"trusted.") && !name.starts_with(b"user.overlay.")
 }
 
 /// A file system without extended attributes gets the file without them, as in containerd.

@@ -48,12 +48,6 @@ impl LayerPath {
             None => (&[], &self.0),
         })
     }
-
-    /// Whether `self` lies at or below `ancestor`.
-    pub(super) fn starts_with(&self, ancestor: &[u8]) -> bool {
-        ancestor.is_empty()
-            || self.0.strip_prefix(ancestor).is_some_and(|r| r.is_empty() || r[0] == b'/')
-    }
 }
 
 /// The special meanings of a last component (OCI image-spec, layer.md, "Whiteouts").
@@ -121,12 +115,5 @@ mod tests {
         for bad in [".wh.", ".wh..", ".wh..."] {
             assert!(meaning(bad.as_bytes()).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn only_whole_components_make_an_ancestor() {
-        let path = LayerPath::parse(b"a/bc").unwrap();
-        assert!(path.starts_with(b"a") && path.starts_with(b"a/bc") && path.starts_with(b""));
-        assert!(!path.starts_with(b"a/b"));
     }
 }

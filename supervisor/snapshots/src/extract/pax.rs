@@ -116,6 +116,10 @@ fn xattr(
         });
     }
     pax.xattrs.retain(|(name, _)| name != attribute);
+    if pax.xattrs.len() >= limits.xattrs {
+        let limit = limits.xattrs as u64;
+        return Err(ExtractError::TooMuch { what: "extended attributes of a file", limit });
+    }
     pax.xattrs.push((attribute.to_vec(), value.to_vec()));
     Ok(())
 }

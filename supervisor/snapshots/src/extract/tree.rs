@@ -20,15 +20,31 @@ const MAX_OPEN: usize = 512;
 pub(super) struct Tree {
     root: OwnedFd,
     last: Option<(Vec<u8>, Rc<OwnedFd>)>,
-    /// Directories that no entry made, only the need for a parent.
-    implicit: BTreeSet<Vec<u8>>,
+    implied: Implied,
     /// Whether a directory made over a whiteout must be opaque.
     overlay: bool,
 }
 
+/// Directories that no entry made, only the need for a parent.
+#[derive(Default)]
+struct Implied {
+    names: BTreeSet<Vec<u8>>,
+    /// Bytes of the names, and their number, with those that an entry has made by now.
+    bytes: usize,
+    count: u64,
+}
+
+impl Implied {
+    fn add(&mut self, path: Vec<u8>) {
+        self.bytes += path.len();
+        self.count += 1;
+        self.names.insert(path);
+    }
+}
+
 impl Tree {
     pub(super) fn new(root: OwnedFd, overlay: bool) -> Self {
-        Self { root, last: None, implicit: BTreeSet::new(), overlay }
+        Self { root, last: None, implied: Implied::default(), overlay }
     }
 
     pub(super) fn root(&self) -> BorrowedFd<'_> {
@@ -37,13 +53,18 @@ impl Tree {
 
     /// The directories that only their content implied, parents first.
     pub(super) fn into_implicit(self) -> Vec<Vec<u8>> {
-        self.implicit.into_iter().collect()
+        self.implied.names.into_iter().collect()
+    }
+
+    /// The bytes of the names of the directories implied so far, and how many they were.
+    pub(super) fn implied(&self) -> (usize, u64) {
+        (self.implied.bytes, self.implied.count)
     }
 
     /// An entry of this name has now been made in its own right.
     pub(super) fn made(&mut self, path: &[u8]) {
-        if !self.implicit.is_empty() {
-            self.implicit.remove(path);
+        if !self.implied.names.is_empty() {
+            self.implied.names.remove(path);
         }
     }
 
@@ -107,12 +128,12 @@ impl Tree {
                     rustix::fs::unlinkat(directory, &component[..], AtFlags::empty())?;
                     make_implicit(directory, &component)?;
                     set_opaque(open_beneath(directory, &component)?.as_fd())?;
-                    self.implicit.insert(joined(&done, &component));
+                    self.implied.add(joined(&done, &component));
                 }
                 Ok(_) => {}
                 Err(Errno::NOENT) => {
                     make_implicit(directory, &component)?;
-                    self.implicit.insert(joined(&done, &component));
+                    self.implied.add(joined(&done, &component));
                 }
                 Err(error) => return Err(error),
             }

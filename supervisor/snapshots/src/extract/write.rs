@@ -5,10 +5,10 @@ use super::attributes;
 use super::error::ExtractError;
 use super::names::{LayerPath, Meaning, meaning};
 use super::tree::{self, Tree};
-use super::{Summary, Whiteouts};
+use super::{Limits, Summary, Whiteouts};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, makedev};
 use rustix::io::Errno;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -19,21 +19,25 @@ pub(super) struct Writer {
     /// Directories whose times are set at the end, when nothing changes in them any more.
     directories: Vec<(LayerPath, Mtime)>,
     /// What this layer made, where a whiteout would delete the same name of a lower layer.
-    made: HashSet<Vec<u8>>,
-    /// Hard links whose target is not in this layer.
-    missing_links: Vec<(Vec<u8>, Vec<u8>)>,
+    made: BTreeSet<Vec<u8>>,
+    missing_links: MissingLinks,
+    /// Bytes of the names in the three above.
+    remembered: usize,
+    limits: Limits,
     bytes: u64,
     inodes: u64,
 }
 
 impl Writer {
-    pub(super) fn new(root: OwnedFd, whiteouts: Whiteouts) -> Self {
+    pub(super) fn new(root: OwnedFd, whiteouts: Whiteouts, limits: &Limits) -> Self {
         Self {
             tree: Tree::new(root, whiteouts == Whiteouts::Overlay),
             whiteouts,
             directories: Vec::new(),
-            made: HashSet::new(),
-            missing_links: Vec::new(),
+            made: BTreeSet::new(),
+            missing_links: MissingLinks::default(),
+            remembered: 0,
+            limits: *limits,
             bytes: 0,
             inodes: 0,
         }
@@ -47,6 +51,18 @@ impl Writer {
     ) -> Result<(), ExtractError> {
         let path = LayerPath::parse(&entry.name)?;
         let Some((parent, name)) = path.split() else { return self.root(entry) };
+        self.make_entry(&path, parent, name, entry, archive)?;
+        self.check_limits()
+    }
+
+    fn make_entry<R: BufRead>(
+        &mut self,
+        path: &LayerPath,
+        parent: &[u8],
+        name: &[u8],
+        entry: &Entry,
+        archive: &mut Archive<'_, R>,
+    ) -> Result<(), ExtractError> {
         if name.len() > 255 {
             return Err(ExtractError::entry("make", &entry.name, Errno::NAMETOOLONG));
         }
@@ -61,10 +77,12 @@ impl Writer {
             .make_directory(parent)
             .map_err(|error| ExtractError::entry("make the parent of", &entry.name, error))?;
         let directory = directory.as_fd();
+        // Of entries of one name the last counts.
+        self.missing_links.replaced(path);
         match &entry.kind {
-            EntryKind::Directory => self.directory(directory, &path, name, entry)?,
+            EntryKind::Directory => self.directory(directory, path, name, entry)?,
             EntryKind::File { .. } => self.file(directory, name, entry, archive)?,
-            EntryKind::HardLink => return self.hard_link(directory, &path, name, entry),
+            EntryKind::HardLink => return self.hard_link(directory, path, name, entry),
             EntryKind::Symlink => {
                 self.symlink(directory, name, entry)?;
             }
@@ -77,7 +95,21 @@ impl Writer {
             EntryKind::Fifo => self.node(directory, name, entry, FileType::Fifo, (0, 0))?,
         }
         self.inodes += 1;
-        self.note(&path);
+        self.note(path);
+        Ok(())
+    }
+
+    /// What a small archive can make large: memory, and inodes for directories that it only
+    /// implies.
+    fn check_limits(&self) -> Result<(), ExtractError> {
+        let (implied_bytes, implied) = self.tree.implied();
+        if self.remembered + implied_bytes > self.limits.remembered_bytes {
+            let limit = self.limits.remembered_bytes as u64;
+            return Err(ExtractError::TooMuch { what: "bytes in names of directories", limit });
+        }
+        if self.inodes + implied > self.limits.entries {
+            return Err(ExtractError::TooMuch { what: "entries", limit: self.limits.entries });
+        }
         Ok(())
     }
 
@@ -106,7 +138,7 @@ impl Writer {
             bytes: self.bytes,
             inodes: self.inodes,
             implicit: self.tree.into_implicit(),
-            missing_links: self.missing_links,
+            missing_links: self.missing_links.in_order(),
         })
     }
 
@@ -148,6 +180,7 @@ impl Writer {
             tree::set_opaque(directory.as_fd()).map_err(wrap)?;
         }
         self.tree.made(path.as_bytes());
+        self.remembered += path.as_bytes().len() + size_of::<(LayerPath, Mtime)>();
         self.directories.push((path.clone(), entry.mtime));
         Ok(())
     }
@@ -222,7 +255,8 @@ impl Writer {
                 directory
             }
             Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => {
-                self.missing_links.push((path.as_bytes().to_vec(), target.as_bytes().to_vec()));
+                self.remembered += path.as_bytes().len() + target.as_bytes().len();
+                self.missing_links.add(path, &target);
                 return Ok(());
             }
             Err(error) => {
@@ -267,6 +301,7 @@ impl Writer {
 
     fn note(&mut self, path: &LayerPath) {
         if self.whiteouts == Whiteouts::Delete {
+            self.remembered += path.as_bytes().len();
             self.made.insert(path.as_bytes().to_vec());
         }
     }
@@ -315,11 +350,9 @@ impl Writer {
     }
 
     fn made_at_or_below(&self, path: &[u8]) -> bool {
+        let below = [path, b"/"].concat();
         self.made.contains(path)
-            || self
-                .made
-                .iter()
-                .any(|made| LayerPath::parse(made).is_ok_and(|made| made.starts_with(path)))
+            || self.made.range(below.clone()..).next().is_some_and(|made| made.starts_with(&below))
     }
 
     /// Hides the lower layers' `hidden` in the directory `parent`. What the same layer itself has
@@ -373,6 +406,40 @@ impl Writer {
                 }
             }
         }
+    }
+}
+
+/// Hard links whose target is not in this layer, by path: place among the others, and target.
+#[derive(Default)]
+struct MissingLinks {
+    links: BTreeMap<Vec<u8>, (u64, Vec<u8>)>,
+    next: u64,
+}
+
+impl MissingLinks {
+    fn add(&mut self, path: &LayerPath, target: &LayerPath) {
+        let link = (self.next, target.as_bytes().to_vec());
+        self.links.insert(path.as_bytes().to_vec(), link);
+        self.next += 1;
+    }
+
+    /// An entry of this name is being made: a link of the name, or in place of a directory above,
+    /// is none any more.
+    fn replaced(&mut self, path: &LayerPath) {
+        if self.links.is_empty() {
+            return;
+        }
+        let path = path.as_bytes();
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        for end in ends.chain([path.len()]) {
+            self.links.remove(&path[..end]);
+        }
+    }
+
+    fn in_order(self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut links: Vec<_> = self.links.into_iter().collect();
+        links.sort_by_key(|(_, (place, _))| *place);
+        links.into_iter().map(|(path, (_, target))| (path, target)).collect()
     }
 }
 

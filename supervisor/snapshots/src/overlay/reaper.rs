@@ -14,6 +14,7 @@ const REMOVED: &str = "removed-";
 /// The thread that deletes.
 pub(super) struct Reaper {
     root: OwnedFd,
+    /// As long as there are removed snapshots on disk, at most: who removes one does not wait.
     orders: Mutex<Option<Sender<Order>>>,
     thread: Option<JoinHandle<()>>,
 }

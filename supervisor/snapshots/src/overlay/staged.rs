@@ -7,6 +7,9 @@ use crate::usage;
 use contracts_supervisor_api::services::snapshots::Kind;
 use std::os::fd::OwnedFd;
 
+const SYNCED: &base_faults::Step = base_faults::step("supervisor.pull.layer-synced");
+const LISTED: &base_faults::Step = base_faults::step("supervisor.pull.layer-listed");
+
 /// A directory that is to become a committed snapshot. Dropped before that, it is deleted.
 pub struct Staged {
     overlay: Overlay,
@@ -58,6 +61,7 @@ impl Staged {
         let usage =
             usage::of(&layer).map_err(SnapshotError::kernel("count the snapshot's files"))?;
         overlay.sync()?;
+        base_faults::reach(SYNCED);
         let mut record = record(new, Kind::Committed, self.number);
         record.size = usage.size;
         record.inodes = usage.inodes;
@@ -69,6 +73,7 @@ impl Staged {
         });
         match inserted {
             Ok(()) => {
+                base_faults::reach(LISTED);
                 self.done = true;
                 Ok(true)
             }

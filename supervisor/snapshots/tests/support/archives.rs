@@ -36,6 +36,17 @@ impl Tar {
         self.raw(flag, name.as_bytes(), b"", mode, data.len() as u64, data)
     }
 
+    /// A device.
+    pub(crate) fn device(mut self, flag: u8, name: &str, major: u32, minor: u32) -> Self {
+        let start = self.0.len();
+        self = self.entry(flag, name, "", b"");
+        let header = &mut self.0[start..start + 512];
+        header[329..337].copy_from_slice(format!("{major:07o}\0").as_bytes());
+        header[337..345].copy_from_slice(format!("{minor:07o}\0").as_bytes());
+        checksum(header);
+        self
+    }
+
     /// PAX records for the next entry.
     pub(crate) fn pax(self, records: &[(&str, &[u8])]) -> Self {
         let data: Vec<u8> = records.iter().flat_map(|(key, value)| record(key, value)).collect();
@@ -86,6 +97,13 @@ impl Tar {
     pub(crate) fn cut(self) -> Vec<u8> {
         self.0
     }
+}
+
+/// Gives a header block its checksum.
+pub(crate) fn checksum(header: &mut [u8]) {
+    header[148..156].fill(b' ');
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
 }
 
 /// A PAX record; its length counts its own digits.
