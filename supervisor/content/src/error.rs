@@ -37,6 +37,9 @@ pub enum ContentError {
     /// More was written than was announced.
     #[error("ingest {0:?} is longer than announced")]
     TooLong(String),
+    /// An earlier write to it failed half way.
+    #[error("ingest {0:?} was left half written: begin it again")]
+    Torn(String),
     /// A blob that was to be read whole is too long for that.
     #[error("content {digest} has {size} bytes, more than the limit of {limit}")]
     TooLarge {
@@ -78,9 +81,10 @@ impl Classify for ContentError {
             Self::NotFound(_) | Self::NoIngest(_) => Kind::NotFound,
             Self::Exists(_) => Kind::AlreadyExists,
             Self::Locked(_) => Kind::Unavailable,
-            Self::WrongSize { .. } | Self::WrongDigest { .. } | Self::TooLong(_) => {
-                Kind::FailedPrecondition
-            }
+            Self::WrongSize { .. }
+            | Self::WrongDigest { .. }
+            | Self::TooLong(_)
+            | Self::Torn(_) => Kind::FailedPrecondition,
             Self::InvalidReference(_) | Self::Labels(_) => Kind::InvalidArgument,
             Self::TooLarge { .. } => Kind::ResourceExhausted,
             Self::Io { source, .. } => match Kind::from_io(source) {

@@ -19,8 +19,15 @@ use std::time::{Duration, SystemTime};
 /// The longest reference accepted.
 const MAX_REFERENCE: usize = 4096;
 
+const BEGUN: &base_faults::Step = base_faults::step("supervisor.pull.blob-begun");
+const SYNCED: &base_faults::Step = base_faults::step("supervisor.pull.blob-synced");
+const PUBLISHED: &base_faults::Step = base_faults::step("supervisor.pull.blob-published");
+
 /// How long an ingest waits for who goes on with it, at least; containerd's is as long.
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
+/// Bytes read at once of what an earlier writer left.
+const RESUME_BUFFER: usize = 128 << 10;
 
 /// How far an ingest has come.
 #[derive(Clone, Debug)]
@@ -50,8 +57,26 @@ impl Ingests {
     pub(crate) fn open(root: &Path) -> Result<Self, ContentError> {
         let directory = root.join("ingest");
         make_private(&directory).map_err(ContentError::io("make the directory of ingests"))?;
-        forget_old(&directory).map_err(ContentError::io("list ingests"))?;
-        Ok(Self { directory, locked: Arc::default() })
+        let ingests = Self { directory, locked: Arc::default() };
+        ingests.forget_old()?;
+        Ok(ingests)
+    }
+
+    /// Removes ingests that nobody has written to for long, and those that were never begun.
+    pub(crate) fn forget_old(&self) -> Result<(), ContentError> {
+        let forget = || {
+            for entry in fs::read_dir(&self.directory)? {
+                let path = entry?.path();
+                // Who holds the lock is writing.
+                if let Some(_lock) = Lock::take(&self.locked, &path)
+                    && is_old(&path)
+                {
+                    fs::remove_dir_all(&path)?;
+                }
+            }
+            Ok(())
+        };
+        forget().map_err(ContentError::io("forget old ingests"))
     }
 
     /// Begins or resumes an ingest.
@@ -68,6 +93,7 @@ impl Ingests {
         if !path.join("ref").exists() {
             begin(&path, namespace, reference, total, expected)
                 .map_err(ContentError::io("begin ingest"))?;
+            base_faults::reach(BEGUN);
         }
         let (file, hasher, offset) =
             resume(&path.join("data")).map_err(ContentError::io("resume ingest"))?;
@@ -79,7 +105,12 @@ impl Ingests {
         if expected.is_some() {
             status.expected = expected.cloned();
         }
-        Ok(Ingest { path, file, hasher, status, _lock: lock })
+        let mut ingest = Ingest { path, file, hasher, status, torn: false, _lock: lock };
+        if total > 0 && offset > total {
+            // What an earlier writer left, who was told another length, cannot be the blob.
+            ingest.restart()?;
+        }
+        Ok(ingest)
     }
 
     pub(crate) fn status(
@@ -134,6 +165,8 @@ pub struct Ingest {
     file: File,
     hasher: Sha256,
     status: IngestStatus,
+    /// A write failed half way: the file may hold more than was hashed.
+    torn: bool,
     _lock: Lock,
 }
 
@@ -165,7 +198,10 @@ impl Ingest {
         if self.status.total > 0 && end > self.status.total {
             return Err(ContentError::TooLong(self.status.reference.clone()));
         }
+        self.check_whole()?;
+        self.torn = true;
         self.file.write_all(data).map_err(ContentError::io("write blob"))?;
+        self.torn = false;
         self.hasher.update(data);
         self.status.offset = end;
         self.status.updated_at = SystemTime::now();
@@ -181,7 +217,13 @@ impl Ingest {
         self.file = file;
         self.hasher = Sha256::new();
         self.status.offset = 0;
+        self.torn = false;
         Ok(())
+    }
+
+    /// After a write that failed half way, only who opens the ingest again knows what it holds.
+    fn check_whole(&self) -> Result<(), ContentError> {
+        if self.torn { Err(ContentError::Torn(self.status.reference.clone())) } else { Ok(()) }
     }
 
     /// Announces or corrects length and digest.
@@ -197,6 +239,7 @@ impl Ingest {
     /// Verifies what was written and makes it a blob. The ingest is gone afterwards if that
     /// succeeded, or if its content proved wrong.
     pub(crate) fn publish(self, blobs: &Blobs) -> Result<(Digest, u64), ContentError> {
+        self.check_whole()?;
         let (size, total) = (self.status.offset, self.status.total);
         if total > 0 && size != total {
             return Err(ContentError::WrongSize { actual: size, expected: total });
@@ -212,7 +255,9 @@ impl Ingest {
             });
         }
         self.file.sync_all().map_err(ContentError::io("sync blob"))?;
+        base_faults::reach(SYNCED);
         blobs.publish(&self.data_path(), &digest)?;
+        base_faults::reach(PUBLISHED);
         self.discard();
         Ok((digest, size))
     }
@@ -246,17 +291,11 @@ impl Drop for Lock {
     }
 }
 
-/// Removes ingests that nobody has written to for long, and those that were never begun.
-fn forget_old(directory: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        let written = fs::metadata(path.join("data")).and_then(|data| data.modified());
-        let age = written.map(|written| written.elapsed().unwrap_or_default());
-        if !path.join("ref").exists() || age.is_ok_and(|age| age > LIFETIME) {
-            fs::remove_dir_all(&path)?;
-        }
-    }
-    Ok(())
+/// Whether nobody goes on with this ingest any more, or it was never begun.
+fn is_old(path: &Path) -> bool {
+    let written = fs::metadata(path.join("data")).and_then(|data| data.modified());
+    let age = written.map(|written| written.elapsed().unwrap_or_default());
+    !path.join("ref").exists() || age.is_ok_and(|age| age > LIFETIME)
 }
 
 /// `ref` comes last: a directory without it is no ingest yet.
@@ -275,7 +314,9 @@ fn begin(
     if let Some(expected) = expected {
         fs::write(path.join("expected"), expected.as_str())?;
     }
-    fs::write(path.join("ref"), format!("{namespace}/{reference}"))
+    let unfinished = path.join("ref.new");
+    fs::write(&unfinished, format!("{namespace}/{reference}"))?;
+    fs::rename(unfinished, path.join("ref"))
 }
 
 /// Opens the data for appending and hashes what is there.
@@ -285,7 +326,7 @@ fn resume(data: &Path) -> io::Result<(File, Sha256, u64)> {
     let mut hasher = Sha256::new();
     let mut offset = 0;
     if file.metadata()?.len() > 0 {
-        let mut buffer = vec![0; 1 << 20];
+        let mut buffer = vec![0; RESUME_BUFFER];
         loop {
             match file.read(&mut buffer)? {
                 0 => break,
@@ -320,4 +361,60 @@ fn read_status(path: &Path, reference: &str) -> Result<IngestStatus, ContentErro
         started_at: begun.modified().unwrap_or(SystemTime::UNIX_EPOCH),
         updated_at: data.modified().unwrap_or(SystemTime::UNIX_EPOCH),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_ingests_are_forgotten_unless_somebody_writes_to_them() {
+        let root = tempfile::TempDir::new().unwrap();
+        let ingests = Ingests::open(root.path()).unwrap();
+        let mut writers: Vec<_> = ["old", "held", "new"]
+            .map(|reference| ingests.writer("n", reference, 0, None).unwrap())
+            .into();
+        let past = SystemTime::now() - LIFETIME - Duration::from_secs(1);
+        for writer in &writers[..2] {
+            let data = File::options().write(true).open(writer.data_path()).unwrap();
+            data.set_modified(past).unwrap();
+        }
+        fs::create_dir(root.path().join("ingest/never-begun")).unwrap();
+        writers.remove(0);
+        ingests.forget_old().unwrap();
+        let mut left: Vec<_> =
+            ingests.list("n").unwrap().into_iter().map(|status| status.reference).collect();
+        left.sort();
+        assert_eq!(left, ["held", "new"]);
+        assert_eq!(fs::read_dir(root.path().join("ingest")).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_is_longer_than_the_blob_is_thrown_away() {
+        let root = tempfile::TempDir::new().unwrap();
+        let ingests = Ingests::open(root.path()).unwrap();
+        let mut writer = ingests.writer("n", "r", 100, None).unwrap();
+        writer.write(&[7; 50]).unwrap();
+        drop(writer);
+        assert_eq!(ingests.writer("n", "r", 60, None).unwrap().status().offset, 50);
+        let writer = ingests.writer("n", "r", 40, None).unwrap();
+        assert_eq!(writer.status().offset, 0);
+        assert_eq!(fs::metadata(writer.data_path()).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn after_a_torn_write_nothing_is_published_until_the_ingest_is_opened_again() {
+        let root = tempfile::TempDir::new().unwrap();
+        let ingests = Ingests::open(root.path()).unwrap();
+        let blobs = Blobs::open(root.path()).unwrap();
+        let mut writer = ingests.writer("n", "r", 0, None).unwrap();
+        writer.write(b"one").unwrap();
+        let whole = std::mem::replace(&mut writer.file, File::open("/dev/null").unwrap());
+        assert!(matches!(writer.write(b"two"), Err(ContentError::Io { .. })));
+        writer.file = whole;
+        assert!(matches!(writer.write(b"two"), Err(ContentError::Torn(_))));
+        assert!(matches!(writer.publish(&blobs), Err(ContentError::Torn(_))));
+        let writer = ingests.writer("n", "r", 0, None).unwrap();
+        assert_eq!(writer.publish(&blobs).unwrap(), (digest_of(b"one"), 3));
+    }
 }

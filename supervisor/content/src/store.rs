@@ -25,6 +25,8 @@ use supervisor_metadata::gc::{Garbage, Sweep};
 /// The type of a blob among a lease's resources.
 const LEASE_TYPE: &str = "content";
 
+const LISTED: &base_faults::Step = base_faults::step("supervisor.pull.blob-listed");
+
 /// All content. Cheap to clone; its methods block and belong on threads that may.
 #[derive(Clone)]
 pub struct ContentStore {
@@ -85,7 +87,9 @@ impl ContentStore {
     /// This namespace has no such blob.
     pub fn read(&self, namespace: &str, digest: &Digest) -> Result<(File, u64), ContentError> {
         self.info(namespace, digest)?;
-        Ok((self.blobs.read(digest)?, self.blobs.stat(digest)?.size))
+        let file = self.blobs.read(digest)?;
+        let length = file.metadata().map_err(ContentError::io("read blob"))?.len();
+        Ok((file, length))
     }
 
     /// A small blob's content.
@@ -317,9 +321,15 @@ impl Sweep for ContentStore {
         let store = self.clone();
         let digests: Vec<Digest> =
             garbage.blobs.iter().filter_map(|digest| digest.parse().ok()).collect();
-        let work = move || store.remove_if_unlisted(&digests);
+        let work = move || {
+            if !digests.is_empty() {
+                store.remove_if_unlisted(&digests)?;
+            }
+            // Nobody refers to ingests, they only grow old.
+            store.ingests.forget_old()
+        };
         if let Ok(Err(error)) = tokio::task::spawn_blocking(work).await {
-            tracing::warn!(error = %Chain(&error), "collected blobs stay until the next start");
+            tracing::warn!(error = %Chain(&error), "some collected content stays until the next start");
         }
     }
 }
@@ -398,8 +408,8 @@ impl Writer {
         }
     }
 
-    /// Verifies what was written and makes it a blob of this namespace; the answer came when it
-    /// survives power loss.
+    /// Verifies what was written and makes it a blob of this namespace; it survives power loss
+    /// from then on.
     ///
     /// # Errors
     /// Length or digest are not as announced, or the blob is there already.
@@ -438,6 +448,7 @@ impl Writer {
             }
             Ok(records.insert(&self.namespace, &info)?)
         })?;
+        base_faults::reach(LISTED);
         Ok(digest)
     }
 }

@@ -30,7 +30,7 @@ struct Client {
 async fn serve(root: &Path) -> Channel {
     let state = root.join("state");
     std::fs::create_dir_all(&state).unwrap();
-    let config = Config { index: root.join("metadata.redb"), state };
+    let config = Config { index: root.join("metadata.redb"), state, described: Vec::new() };
     let store = ContentStore::open(&root.join("content"), Store::open(&config).unwrap()).unwrap();
     let socket = root.join("socket");
     let listener = tokio::net::UnixListener::bind(&socket).unwrap();
@@ -138,6 +138,17 @@ async fn a_blob_is_written_in_pieces_committed_and_read() {
     assert_eq!(code(client.read("sha256:../../x", 0, 0).await), Code::InvalidArgument);
 }
 
+/// A conversation about the ingest `r`, once the server has noticed that the last one ended.
+async fn resumed(client: &Client) -> (Conversation, WriteContentResponse) {
+    loop {
+        let mut talk = client.converse().await;
+        match talk.say(message(WriteAction::Stat, "r", 0, b"")).await {
+            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
+            answer => return (talk, answer.unwrap()),
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_ingest_is_resumed_where_it_ended() {
     let root = TempDir::new().unwrap();
@@ -148,25 +159,9 @@ async fn an_ingest_is_resumed_where_it_ended() {
     let busy = client.converse().await.say(message(WriteAction::Stat, "r", 0, b"")).await;
     assert_eq!(busy.unwrap_err().code(), Code::Unavailable);
     drop(talk);
-    // The server frees the ingest when it notices.
-    let answer = loop {
-        let answer = client.converse().await.say(message(WriteAction::Stat, "r", 0, b"")).await;
-        match answer {
-            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
-            other => break other.unwrap(),
-        }
-    };
+    let (_, answer) = resumed(&client).await;
     assert_eq!((answer.offset, answer.digest), (4, digest(b"one ")));
-    let mut talk = loop {
-        let mut talk = client.converse().await;
-        match talk.say(message(WriteAction::Stat, "r", 0, b"")).await {
-            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
-            other => {
-                other.unwrap();
-                break talk;
-            }
-        }
-    };
+    let (mut talk, _) = resumed(&client).await;
     let wrong = talk.say(message(WriteAction::Write, "r", 3, b"x")).await;
     assert_eq!(wrong.unwrap_err().code(), Code::OutOfRange);
 }

@@ -64,13 +64,15 @@ impl Stores {
             .mode(0o711)
             .create(root)
             .with_context(|| format!("make {}", root.display()))?;
+        let (blobs, layers) = (root.join("content"), root.join("snapshots"));
         let config = supervisor_metadata::Config {
             index: root.join("metadata.redb"),
             state: arguments.state.clone(),
+            described: vec![blobs.join("blobs/sha256"), layers.clone()],
         };
         let records = Store::open(&config)?;
-        let content = ContentStore::open(&root.join("content"), records.clone())?;
-        let snapshots = Overlay::open(&root.join("snapshots"), records.clone())?;
+        let content = ContentStore::open(&blobs, records.clone())?;
+        let snapshots = Overlay::open(&layers, records.clone())?;
         Ok(Self { records, content, snapshots, uuid: uuid(root)? })
     }
 }
@@ -115,6 +117,7 @@ pub(crate) async fn serve(arguments: &Arguments, stores: Stores) -> anyhow::Resu
     tasks.adopt().await?;
     let collector = Collector::start(
         records.clone(),
+        events.clone(),
         vec![Arc::new(content.clone()), Arc::new(snapshots.clone())],
     );
     // What a crash left unreferenced, and leases that ended meanwhile.
@@ -182,6 +185,8 @@ fn router(
         supervisor.store.clone(),
         supervisor.events.clone(),
     );
+    let collector = supervisor.collector.clone();
+    let images = images.when_ended(move || collector.schedule());
     let streams = Streams::default();
     Server::builder()
         .initial_stream_window_size(STREAM_WINDOW)

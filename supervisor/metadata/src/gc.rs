@@ -1,14 +1,15 @@
-//! Garbage collection: which blobs and snapshots nothing refers to any more.
+//! Garbage collection: which blobs, snapshots and images nothing keeps any more.
 //!
-//! Roots are images, containers, leases' resources, and blobs and snapshots labelled [`GC_ROOT`].
-//! From them references lead on: an image's to its target, a container's and a snapshot's to its
-//! (parent) snapshot, and everybody's labels `containerd.io/gc.ref.…`
+//! Roots are images that have not expired, containers, leases' resources, and blobs and snapshots
+//! labelled [`GC_ROOT`]. From them references lead on: an image's to its target, a container's and
+//! a snapshot's to its (parent) snapshot, everybody's labels `containerd.io/gc.ref.…`, and from
+//! what a label `containerd.io/gc.bref.…` names back to whoever carries it
 //! (<https://github.com/containerd/containerd/blob/main/docs/garbage-collection.md>).
 //! [`collect`] removes the records that were not reached; the owners of the files then delete
 //! what [`Garbage`] names. A crash between the two leaves files without a record, which those
 //! owners find when they start.
 
-use crate::record::{LeaseResource, SnapshotRecord};
+use crate::record::{LeaseResource, Record, SnapshotRecord};
 use crate::store::{Error, Store, Transaction};
 use contracts_supervisor_api::labels::{GC_EXPIRE, GC_FLAT, GC_ROOT};
 use contracts_supervisor_api::services::containers::Container;
@@ -22,16 +23,29 @@ use std::collections::{HashMap, HashSet};
 pub use contracts_supervisor_api::labels::GC_EXPIRE as EXPIRE;
 
 const REFERENCE: &str = "containerd.io/gc.ref.";
+const BACK_REFERENCE: &str = "containerd.io/gc.bref.";
 /// How long an active snapshot waits for the container that it is prepared for.
 const NEW: i64 = 60;
 
-/// What has no record any more, in any namespace.
+type Labels = HashMap<String, String>;
+
+/// What has no record any more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Garbage {
-    /// Digests of blobs.
+    /// Digests of blobs that no namespace has.
     pub blobs: Vec<String>,
     /// Numbers of snapshots, children before parents.
     pub snapshots: Vec<u64>,
+    /// Expired images: namespace and name.
+    pub images: Vec<(String, String)>,
+}
+
+impl Garbage {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.blobs.is_empty() && self.snapshots.is_empty() && self.images.is_empty()
+    }
 }
 
 /// Deletes from disk what no record names. Implemented by the owners of blobs and snapshots.
@@ -42,69 +56,73 @@ pub trait Sweep: Send + Sync {
     async fn sweep(&self, garbage: &Garbage);
 }
 
-/// Removes the records of unreachable blobs and snapshots, and expired leases.
+/// Removes the records of unreachable blobs and snapshots, and expired leases and images.
 ///
 /// # Errors
 /// A record cannot be read, or the change not written; then nothing was removed.
 pub async fn collect(store: &Store) -> Result<Garbage, Error> {
-    store.update(|tx| remove_unreachable(tx, crate::now().seconds)).await
+    let store = store.clone();
+    // Everything is read, and what is removed is written: not a worker's business.
+    let collected = tokio::task::spawn_blocking(move || {
+        store.update_blocking(|tx| remove_unreachable(tx, crate::now().seconds))
+    });
+    collected.await.unwrap_or(Err(Error::Closed))
 }
 
-/// A blob, image or snapshot of a namespace.
+/// Something that is kept or collected, in one namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Node {
     Blob(String),
     Image(String),
     Snapshot(String),
+    Container(String),
 }
 
 fn remove_unreachable(tx: &mut Transaction<'_>, now: i64) -> Result<Garbage, Error> {
-    let mut namespaces: HashMap<String, Graph> = HashMap::new();
+    let mut graphs: HashMap<String, Graph> = HashMap::new();
     for (namespace, lease) in tx.list_everywhere::<Lease>()? {
         let resources: Vec<LeaseResource> =
             tx.list_below(&namespace, &LeaseResource::prefix(&lease.id))?;
-        if has_expired(&lease, now) {
+        if has_expired(&lease.labels, now) {
             for resource in resources {
-                let key = crate::Record::key(&resource);
-                tx.remove::<LeaseResource>(&namespace, &key)?;
+                tx.remove::<LeaseResource>(&namespace, &resource.key())?;
             }
             tx.remove::<Lease>(&namespace, &lease.id)?;
         } else {
-            let graph = namespaces.entry(namespace).or_default();
-            let flat = lease.labels.contains_key(GC_FLAT);
-            for node in resources.iter().filter_map(leased) {
-                if flat {
-                    graph.kept.push(node);
-                } else {
-                    graph.roots.push(node);
-                }
-            }
+            graphs.entry(namespace).or_default().add_lease(&lease, &resources);
         }
     }
     for (namespace, container) in tx.list_everywhere::<Container>()? {
-        namespaces.entry(namespace).or_default().add_container(&container);
+        graphs.entry(namespace).or_default().add_container(&container);
     }
-    for (namespace, image) in tx.list_everywhere::<Image>()? {
-        namespaces.entry(namespace).or_default().add_image(&image);
+    let images = tx.list_everywhere::<Image>()?;
+    for (namespace, image) in &images {
+        graphs.entry(namespace.clone()).or_default().add_image(image, now);
     }
     let blobs = tx.list_everywhere::<content::Info>()?;
     for (namespace, blob) in &blobs {
-        namespaces.entry(namespace.clone()).or_default().add_blob(blob);
+        graphs.entry(namespace.clone()).or_default().add_blob(blob);
     }
     let snapshots = tx.list_everywhere::<SnapshotRecord>()?;
     for (namespace, snapshot) in &snapshots {
-        namespaces.entry(namespace.clone()).or_default().add_snapshot(snapshot, now);
+        graphs.entry(namespace.clone()).or_default().add_snapshot(snapshot, now);
     }
     let reached: HashMap<String, HashSet<Node>> =
-        namespaces.into_iter().map(|(namespace, graph)| (namespace, graph.reached())).collect();
-    let is_reached = |namespace: &str, node: &Node| {
+        graphs.into_iter().map(|(namespace, graph)| (namespace, graph.reached())).collect();
+    let is_kept = |namespace: &str, node: &Node| {
         reached.get(namespace).is_some_and(|nodes| nodes.contains(node))
     };
 
     let mut garbage = Garbage::default();
+    for (namespace, image) in images {
+        if !is_kept(&namespace, &Node::Image(image.name.clone())) {
+            tx.remove::<Image>(&namespace, &image.name)?;
+            garbage.images.push((namespace, image.name));
+        }
+    }
     let mut named = HashSet::new();
     for (namespace, blob) in blobs {
-        if is_reached(&namespace, &Node::Blob(blob.digest.clone())) {
+        if is_kept(&namespace, &Node::Blob(blob.digest.clone())) {
             named.insert(blob.digest);
         } else {
             tx.remove::<content::Info>(&namespace, &blob.digest)?;
@@ -115,8 +133,8 @@ fn remove_unreachable(tx: &mut Transaction<'_>, now: i64) -> Result<Garbage, Err
     garbage.blobs.sort();
     garbage.blobs.dedup();
     for (namespace, snapshot) in snapshots {
-        let key = crate::Record::key(&snapshot);
-        if !is_reached(&namespace, &Node::Snapshot(key.clone())) {
+        let key = snapshot.key();
+        if !is_kept(&namespace, &Node::Snapshot(key.clone())) {
             tx.remove::<SnapshotRecord>(&namespace, &key)?;
             garbage.snapshots.push(snapshot.number);
         }
@@ -126,9 +144,9 @@ fn remove_unreachable(tx: &mut Transaction<'_>, now: i64) -> Result<Garbage, Err
     Ok(garbage)
 }
 
-fn has_expired(lease: &Lease, now: i64) -> bool {
-    lease
-        .labels
+/// An expiry that is no time is none, as in containerd.
+fn has_expired(labels: &Labels, now: i64) -> bool {
+    labels
         .get(GC_EXPIRE)
         .and_then(|time| time.parse::<Timestamp>().ok())
         .is_some_and(|time| time.seconds < now)
@@ -144,29 +162,40 @@ fn leased(resource: &LeaseResource) -> Option<Node> {
     }
 }
 
-/// What is referred to from where, in one namespace.
+/// What refers to what, in one namespace.
 #[derive(Default)]
 struct Graph {
     roots: Vec<Node>,
-    /// Reached, but not followed.
-    kept: Vec<Node>,
-    references: HashMap<Node, Vec<Node>>,
+    /// Roots from which labels do not lead on.
+    flat_roots: Vec<Node>,
+    /// What something cannot be without: an image's target, a snapshot's parent.
+    parts: HashMap<Node, Vec<Node>>,
+    /// What clients' labels say, in both directions.
+    labels: HashMap<Node, Vec<Node>>,
 }
 
 impl Graph {
-    fn add_container(&mut self, container: &Container) {
-        if !container.snapshot_key.is_empty() {
-            let key = SnapshotRecord::key_of(&container.snapshotter, &container.snapshot_key);
-            self.roots.push(Node::Snapshot(key));
-        }
-        self.roots.extend(labelled(&container.labels));
+    fn add_lease(&mut self, lease: &Lease, resources: &[LeaseResource]) {
+        let flat = lease.labels.contains_key(GC_FLAT);
+        let roots = if flat { &mut self.flat_roots } else { &mut self.roots };
+        roots.extend(resources.iter().filter_map(leased));
     }
 
-    fn add_image(&mut self, image: &Image) {
+    fn add_container(&mut self, container: &Container) {
+        let node = Node::Container(container.id.clone());
+        let key = SnapshotRecord::key_of(&container.snapshotter, &container.snapshot_key);
+        let part = (!container.snapshot_key.is_empty()).then_some(Node::Snapshot(key));
+        self.roots.push(node.clone());
+        self.add(node, part, &container.labels);
+    }
+
+    fn add_image(&mut self, image: &Image, now: i64) {
         let node = Node::Image(image.name.clone());
-        let target = image.target.iter().map(|target| Node::Blob(target.digest.clone()));
-        self.references.insert(node.clone(), target.chain(labelled(&image.labels)).collect());
-        self.roots.push(node);
+        let part = image.target.as_ref().map(|target| Node::Blob(target.digest.clone()));
+        if !has_expired(&image.labels, now) {
+            self.roots.push(node.clone());
+        }
+        self.add(node, part, &image.labels);
     }
 
     fn add_blob(&mut self, blob: &content::Info) {
@@ -174,47 +203,62 @@ impl Graph {
         if blob.labels.contains_key(GC_ROOT) {
             self.roots.push(node.clone());
         }
-        self.references.insert(node, labelled(&blob.labels).collect());
+        self.add(node, None, &blob.labels);
     }
 
     fn add_snapshot(&mut self, snapshot: &SnapshotRecord, now: i64) {
-        let node = Node::Snapshot(crate::Record::key(snapshot));
+        let node = Node::Snapshot(snapshot.key());
         let age = now - snapshot.created_at.as_ref().map_or(0, |time| time.seconds);
         let awaited = snapshot.kind() != Kind::Committed && age < NEW;
         if awaited || snapshot.labels.contains_key(GC_ROOT) {
             self.roots.push(node.clone());
         }
-        let mut references: Vec<Node> = labelled(&snapshot.labels).collect();
-        if !snapshot.parent.is_empty() {
-            let parent = SnapshotRecord::key_of(&snapshot.snapshotter, &snapshot.parent);
-            references.push(Node::Snapshot(parent));
-        }
-        self.references.insert(node, references);
+        let parent = SnapshotRecord::key_of(&snapshot.snapshotter, &snapshot.parent);
+        let part = (!snapshot.parent.is_empty()).then_some(Node::Snapshot(parent));
+        self.add(node, part, &snapshot.labels);
     }
 
-    fn reached(self) -> HashSet<Node> {
-        let mut reached = HashSet::new();
-        let mut open = self.roots;
-        while let Some(node) = open.pop() {
-            if reached.contains(&node) {
-                continue;
-            }
-            open.extend(self.references.get(&node).into_iter().flatten().cloned());
-            reached.insert(node);
+    fn add(&mut self, node: Node, part: Option<Node>, labels: &Labels) {
+        for owner in labelled(labels, BACK_REFERENCE) {
+            self.labels.entry(owner).or_default().push(node.clone());
         }
-        reached.extend(self.kept);
+        self.labels.entry(node.clone()).or_default().extend(labelled(labels, REFERENCE));
+        self.parts.entry(node).or_default().extend(part);
+    }
+
+    fn reached(mut self) -> HashSet<Node> {
+        let (roots, flat_roots) =
+            (std::mem::take(&mut self.roots), std::mem::take(&mut self.flat_roots));
+        let mut reached = follow(roots, &[&self.parts, &self.labels]);
+        reached.extend(follow(flat_roots, &[&self.parts]));
         reached
     }
 }
 
-/// What a record's labels refer to.
-fn labelled(labels: &HashMap<String, String>) -> impl Iterator<Item = Node> {
-    labels.iter().filter_map(|(key, value)| {
-        let reference = key.strip_prefix(REFERENCE)?;
+/// Everything that the references lead to from `open`, itself included.
+fn follow(mut open: Vec<Node>, references: &[&HashMap<Node, Vec<Node>>]) -> HashSet<Node> {
+    let mut reached = HashSet::new();
+    while let Some(node) = open.pop() {
+        if reached.contains(&node) {
+            continue;
+        }
+        open.extend(references.iter().filter_map(|map| map.get(&node)).flatten().cloned());
+        reached.insert(node);
+    }
+    reached
+}
+
+/// What those of the labels name that start with `prefix`: `PREFIX<sort>` or
+/// `PREFIX<sort>.<anything>`, for a snapshot `PREFIXsnapshot.<snapshotter>[/<anything>]`.
+fn labelled<'a>(labels: &'a Labels, prefix: &'a str) -> impl Iterator<Item = Node> + 'a {
+    labels.iter().filter_map(move |(key, value)| {
+        let reference = key.strip_prefix(prefix)?;
         let (sort, rest) = reference.split_once(['.', '/']).unwrap_or((reference, ""));
         match sort {
             "content" => Some(Node::Blob(value.clone())),
             "image" => Some(Node::Image(value.clone())),
+            // Containers are never collected, so only the other direction says something.
+            "container" if prefix == BACK_REFERENCE => Some(Node::Container(value.clone())),
             "snapshot" => {
                 let snapshotter = rest.split('/').next().unwrap_or(rest);
                 Some(Node::Snapshot(SnapshotRecord::key_of(snapshotter, value)))

@@ -5,9 +5,10 @@
 //! directories keep their records here and delete files when a record has gone ([`gc`]).
 //!
 //! Invariants:
-//! - A change is either seen whole or not at all, also after a crash.
+//! - A change is either seen whole or not at all, also after a crash (of its ephemeral records,
+//!   a crash before the answer may leave some).
 //! - An acknowledged change survives what its record's [`Class`] says, and costs no more than
-//!   that: `--rm` containers never wait for a disk (`docs/decisions/0003-three-classes.md`).
+//!   that: `--rm` containers never wait for a disk (`docs/decisions/0003-three-classes-of-record.md`).
 //! - A stored record is a protobuf message, so later versions can add fields; a store written by
 //!   a later format is refused, not guessed at.
 

@@ -15,7 +15,6 @@ mod transaction;
 pub use transaction::Transaction;
 
 use crate::index::{Index, IndexError, RedbIndex};
-use crate::journal::Journal;
 use crate::record::{Record, SnapshotRecord};
 use base_errors::{Classify, Kind};
 use committer::Committer;
@@ -34,6 +33,9 @@ pub struct Config {
     pub index: PathBuf,
     /// The supervisor's state directory.
     pub state: PathBuf,
+    /// Directories of files that only the index describes. While one holds anything, an index
+    /// that is missing is a loss, and not a new beginning in which they would be swept away.
+    pub described: Vec<PathBuf>,
 }
 
 /// Why a record could not be read or changed.
@@ -139,9 +141,10 @@ impl Store {
     /// Opens or creates the store and replays what a killed supervisor left in its journal.
     ///
     /// # Errors
-    /// The index is in use, damaged or of a later format, or the journal cannot be read.
+    /// The index is in use, damaged, lost or of a later format, or the journal cannot be read.
     pub fn open(config: &Config) -> Result<Self, Error> {
-        Self::over(Box::new(RedbIndex::open(&config.index)?), &config.state)
+        let index = RedbIndex::open(&config.index, &config.described)?;
+        Self::over(Box::new(index), &config.state)
     }
 
     /// A store over any index.
@@ -149,11 +152,10 @@ impl Store {
     /// # Errors
     /// The journal cannot be read.
     pub fn over(index: Box<dyn Index>, state: &Path) -> Result<Self, Error> {
-        let (journal, entries) = Journal::open(state)
-            .map_err(|source| Error::Journal { path: state.to_owned(), source })?;
+        let overlay = Overlay::open(index.as_ref(), state)?;
         let shared = Arc::new(Shared {
             index,
-            overlay: Mutex::new(Overlay::new(journal, entries)),
+            overlay: Mutex::new(overlay),
             wake: std::sync::Condvar::new(),
             state: state.to_owned(),
             next_number: AtomicU64::new(1),

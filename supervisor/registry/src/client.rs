@@ -13,16 +13,21 @@ use authorize::Authorizer;
 use base_ids::Digest;
 use base_oci::image::Descriptor;
 use reqwest::header::{ACCEPT as ACCEPT_HEADER, AUTHORIZATION, CONTENT_TYPE, HeaderMap, RANGE};
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, Response, StatusCode, Url};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Words of a registry's error answer that are passed on.
 const MAX_MESSAGE: u64 = 64 << 10;
+
+/// Addresses of a layer outside the registry that are tried.
+const MAX_FOREIGN: usize = 8;
 
 /// A repository in a registry, with whoever may be asked for it.
 pub(crate) struct Registry {
     reference: Reference,
     hosts: Vec<(Host, Authorizer)>,
+    stall: Duration,
 }
 
 impl Registry {
@@ -38,7 +43,7 @@ impl Registry {
                 (host, authorizer)
             })
             .collect();
-        Ok(Self { reference: reference.clone(), hosts })
+        Ok(Self { reference: reference.clone(), hosts, stall: options.stall })
     }
 
     /// What the reference stands for now.
@@ -86,16 +91,25 @@ impl Registry {
             }
             other => other,
         }?;
-        let begins = if answer.status() == StatusCode::PARTIAL_CONTENT { offset } else { 0 };
+        let begins = match answer.status() {
+            // One that does not say where it begins, begins where it was asked to.
+            StatusCode::PARTIAL_CONTENT => range_start(answer.headers()).unwrap_or(offset),
+            _ => 0,
+        };
+        if begins != 0 && begins != offset {
+            return Err(RegistryError::Nonsense("sent another part of a blob than was asked for"));
+        }
         Ok((answer, begins))
     }
 
     /// Fetches from the addresses that a manifest names. They are a stranger's: no credentials, no
-    /// configured headers go there (CVE-2020-15157).
+    /// configured headers, no client certificate go there (CVE-2020-15157), and only the system's
+    /// authorities speak for them.
     async fn foreign(&self, descriptor: &Descriptor, offset: u64) -> Result<Response, ()> {
-        let Some((host, _)) = self.hosts.last() else { return Err(()) };
-        for url in descriptor.urls.iter().take(8).filter(|url| url.starts_with("https://")) {
-            let mut request = host.http.get(url);
+        let http = hosts::plain_client(self.stall).map_err(drop)?;
+        let urls = descriptor.urls.iter().take(MAX_FOREIGN).filter_map(|url| url.parse().ok());
+        for url in urls.filter(|url: &Url| url.scheme() == "https") {
+            let mut request = http.request(Method::GET, &url).map_err(drop)?;
             if offset > 0 {
                 request = request.header(RANGE, format!("bytes={offset}-"));
             }
@@ -186,12 +200,14 @@ impl Ask<'_> {
             url.push_str("?ns=");
             url.push_str(registry);
         }
+        let parsed: Url =
+            url.parse().map_err(|_| RegistryError::Nonsense("has an address that is none"))?;
         let mut authorization = self.authorizer.known();
         for again in [true, false] {
             let mut request = self
                 .host
                 .http
-                .request(method.clone(), &url)
+                .request(method.clone(), &parsed)?
                 .headers(self.host.headers.clone())
                 .header(ACCEPT_HEADER, accept);
             if let Some(value) = &authorization {
@@ -284,6 +300,11 @@ pub(crate) async fn read_body(
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
+}
+
+/// Where a partial answer begins: `Content-Range: bytes START-END/SIZE`.
+fn range_start(headers: &HeaderMap) -> Option<u64> {
+    header(headers, "content-range")?.strip_prefix("bytes ")?.split('-').next()?.parse().ok()
 }
 
 fn media_type(headers: &HeaderMap) -> String {

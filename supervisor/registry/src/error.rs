@@ -57,6 +57,12 @@ pub enum RegistryError {
     /// Its answer is longer than allowed.
     #[error("the registry's answer exceeds the limit of {0} bytes")]
     TooLong(u64),
+    /// Nobody could tell whether it is the registry that answers.
+    #[error(
+        "{0}: no certificate authorities on this machine, so no encrypted registry can be \
+         verified: install the package ca-certificates"
+    )]
+    NoAuthorities(String),
     /// How it is to be reached cannot be understood.
     #[error("hosts configuration {path}: {why}")]
     Configuration {
@@ -95,7 +101,8 @@ fn dial_words(url: &str, error: &reqwest::Error) -> String {
         return format!("dial tcp: lookup {host}: no such host");
     }
     if error.is_timeout() {
-        return format!("dial tcp {authority}: i/o timeout");
+        let verb = if error.is_connect() { "dial" } else { "read" };
+        return format!("{verb} tcp {authority}: i/o timeout");
     }
     base_errors::Chain(error).to_string()
 }
@@ -110,6 +117,7 @@ impl Classify for RegistryError {
             Self::Unreachable { .. } => Kind::Unavailable,
             Self::Status { status, .. } if *status >= 500 => Kind::Unavailable,
             Self::Status { .. } | Self::Nonsense(_) => Kind::Internal,
+            Self::NoAuthorities(_) => Kind::FailedPrecondition,
             Self::Configuration { .. } => Kind::InvalidArgument,
         }
     }
@@ -129,6 +137,9 @@ pub enum PullError {
     /// The reference is not a full one.
     #[error(transparent)]
     Reference(#[from] crate::reference::InvalidReference),
+    /// An archive names an image by what is no name.
+    #[error("name of an image in the archive")]
+    Name(#[source] base_ids::reference::InvalidReference),
     /// A blob cannot be fetched.
     #[error("failed to copy {digest}")]
     Fetch {
@@ -208,6 +219,7 @@ impl Classify for PullError {
         match self {
             Self::Resolve { source, .. } | Self::Fetch { source, .. } => source.kind(),
             Self::Reference(_)
+            | Self::Name(_)
             | Self::Document(_)
             | Self::Json(_)
             | Self::MediaType(_)

@@ -11,7 +11,10 @@ use crate::error::RegistryError;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tls::Tls;
+
+pub(crate) use tls::Http;
 
 /// The largest configuration file read.
 const MAX_FILE: u64 = 1 << 20;
@@ -25,6 +28,8 @@ pub(crate) struct Options {
     pub(crate) default_scheme: String,
     /// Headers for every request.
     pub(crate) headers: HashMap<String, String>,
+    /// How long an answer may stand still.
+    pub(crate) stall: Duration,
 }
 
 /// One place to ask.
@@ -39,7 +44,7 @@ pub(crate) struct Host {
     /// Whether it may give blobs and manifests.
     pub(crate) pulls: bool,
     pub(crate) headers: HeaderMap,
-    pub(crate) http: reqwest::Client,
+    pub(crate) http: Http,
 }
 
 impl Host {
@@ -74,8 +79,13 @@ pub(crate) fn of(registry: &str, options: &Options) -> Result<Vec<Host>, Registr
         resolves: true,
         pulls: true,
         headers: common,
-        http: certificates.client()?,
+        http: certificates.client(options.stall)?,
     }])
+}
+
+/// A client that trusts what the system trusts, and proves nothing about us.
+pub(crate) fn plain_client(stall: Duration) -> Result<Http, RegistryError> {
+    Tls::default().client(stall)
 }
 
 /// Where a registry is if nothing else is said.
@@ -126,13 +136,13 @@ fn configured(
     for (url, value) in &file.host {
         let entry: Entry =
             value.clone().try_into().map_err(|e: toml::de::Error| e.message().to_owned())?;
-        hosts.push(host(url, &entry, Some(registry), common, directory)?);
+        hosts.push(host(url, &entry, Some(registry), common, directory, options)?);
     }
     let server = file.server.clone().unwrap_or_else(|| {
         let usual = usual(registry, options);
         usual.strip_suffix("/v2").unwrap_or(&usual).to_owned()
     });
-    hosts.push(host(&server, &file.own, None, common, directory)?);
+    hosts.push(host(&server, &file.own, None, common, directory, options)?);
     Ok(hosts)
 }
 
@@ -142,6 +152,7 @@ fn host(
     mirror_of: Option<&str>,
     common: &HeaderMap,
     directory: &Path,
+    options: &Options,
 ) -> Result<Host, String> {
     let url = if url.contains("://") { url.to_owned() } else { format!("https://{url}") };
     if !url.starts_with("http://") && !url.starts_with("https://") {
@@ -169,7 +180,7 @@ fn host(
         pulls: may("pull"),
         headers: own,
         http: Tls::of_entry(entry, directory)
-            .and_then(Tls::client)
+            .and_then(|tls| tls.client(options.stall))
             .map_err(|error| error.to_string())?,
     })
 }

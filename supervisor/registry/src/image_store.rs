@@ -7,6 +7,7 @@ use contracts_supervisor_api::services::images::{Image, ImageCreate, ImageUpdate
 use contracts_supervisor_api::{topics, types};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 use supervisor_content::labels::Labels;
 use supervisor_content::{ContentStore, request};
 use supervisor_events::Exchange;
@@ -17,6 +18,13 @@ use tokio::sync::Semaphore;
 /// Blobs that one pull downloads at once, as many as Docker.
 const DOWNLOADS: usize = 3;
 
+/// Layers that are unpacked at once, each by a thread of its own, and half of the runtime's for
+/// what blocks at most; the same number may be unpacked while they come in.
+const UNPACKING: usize = 4;
+
+/// How long a registry's answer may stand still.
+const STALL: Duration = Duration::from_secs(60);
+
 /// The stores, and what transfers share. Cheap to clone.
 #[derive(Clone)]
 pub struct ImageStore {
@@ -25,14 +33,21 @@ pub struct ImageStore {
     pub(crate) records: Store,
     pub(crate) events: Exchange,
     pub(crate) shared: Arc<Shared>,
+    /// How long a registry's answer may stand still.
+    pub(crate) stall: Duration,
+    /// Told when a transfer has ended, and may have left something that nothing keeps.
+    pub(crate) ended: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// What all transfers have in common.
 pub(crate) struct Shared {
     /// One holder per blob and per layer.
     pub(crate) locks: Locks,
-    /// Layers that are unpacked at once on this machine.
+    /// Layers that are unpacked from the store.
     pub(crate) unpacking: Arc<Semaphore>,
+    /// Layers that are unpacked while they come in: a registry that stalls must not keep those
+    /// from being unpacked that are there.
+    pub(crate) reading_along: Arc<Semaphore>,
 }
 
 impl ImageStore {
@@ -45,9 +60,29 @@ impl ImageStore {
         events: Exchange,
     ) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        let unpacking = Arc::new(Semaphore::new(cores.clamp(2, 8)));
-        let shared = Arc::new(Shared { locks: Locks::default(), unpacking });
-        Self { content, snapshots, records, events, shared }
+        let permits = || Arc::new(Semaphore::new(cores.clamp(2, UNPACKING)));
+        let shared = Arc::new(Shared {
+            locks: Locks::default(),
+            unpacking: permits(),
+            reading_along: permits(),
+        });
+        let ended: Arc<dyn Fn() + Send + Sync> = Arc::new(|| {});
+        Self { content, snapshots, records, events, shared, stall: STALL, ended }
+    }
+
+    /// Has `told` called when a transfer has ended: what it replaced or left unfinished is garbage
+    /// then.
+    #[must_use]
+    pub fn when_ended(mut self, told: impl Fn() + Send + Sync + 'static) -> Self {
+        self.ended = Arc::new(told);
+        self
+    }
+
+    /// Waits so long for a registry whose answer stands still, and not a minute.
+    #[must_use]
+    pub fn stalls_after(mut self, stall: Duration) -> Self {
+        self.stall = stall;
+        self
     }
 
     /// How many blobs a new pull may download at once.

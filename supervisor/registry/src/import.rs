@@ -12,6 +12,7 @@ use crate::lease::TransferLease;
 use crate::progress::Progress;
 use crate::pull::{Destination, Work};
 use base_ids::Digest;
+use base_ids::reference::Reference;
 use base_oci::image::{Descriptor, Index, Manifest, annotation, media_type};
 use contracts_supervisor_api::types::transfer::ImageReference;
 use std::collections::HashMap;
@@ -51,7 +52,7 @@ impl Import {
         destination: &Destination,
     ) -> Result<(), PullError> {
         let work = Work {
-            lease: Arc::new(TransferLease::begin(&self.store.records, &self.namespace).await?),
+            lease: Arc::new(TransferLease::begin(&self.store, &self.namespace).await?),
             store: self.store,
             namespace: self.namespace,
             progress: self.progress,
@@ -118,7 +119,8 @@ impl Place<'_> {
         Ok(self.content.write_all(self.namespace, &reference, data, None, details)?)
     }
 
-    /// Stores a file; one that is there already is only kept by the lease.
+    /// Stores a file; one that is there already is only kept by the lease. Nobody will go on with
+    /// a file that breaks off.
     fn stream(
         &self,
         name: &str,
@@ -127,7 +129,21 @@ impl Place<'_> {
         content: &mut dyn Read,
     ) -> Result<Digest, PullError> {
         let reference = format!("import-{}-{name}", self.lease);
-        let mut writer = match self.content.writer(self.namespace, &reference, 0, expected) {
+        let stored = self.write(&reference, size, expected, content);
+        if stored.is_err() {
+            let _ = self.content.abort(self.namespace, &reference);
+        }
+        stored
+    }
+
+    fn write(
+        &self,
+        reference: &str,
+        size: u64,
+        expected: Option<&Digest>,
+        content: &mut dyn Read,
+    ) -> Result<Digest, PullError> {
+        let mut writer = match self.content.writer(self.namespace, reference, 0, expected) {
             Err(ContentError::Exists(_)) => {
                 let digest = expected.cloned().ok_or(PullError::Abandoned)?;
                 self.content.keep_with(self.namespace, &digest, Some(self.lease))?;
@@ -217,7 +233,7 @@ impl Contents {
     fn images(&mut self, place: &Place<'_>) -> Result<Vec<Image>, PullError> {
         if let Some(index) = self.index.take() {
             let index: Index = serde_json::from_slice(&index).map_err(PullError::Json)?;
-            return Ok(index.manifests.into_iter().map(Image::of_layout).collect());
+            return index.manifests.into_iter().map(Image::of_layout).collect();
         }
         let table = self.table.take().ok_or(PullError::Archive("it has no table of images"))?;
         let rows: Vec<Row> = serde_json::from_slice(&table).map_err(PullError::Json)?;
@@ -254,8 +270,8 @@ impl Contents {
             size: i64::try_from(data.len()).unwrap_or(i64::MAX),
             ..Descriptor::default()
         };
-        let names = row.repo_tags.iter().flatten().map(|name| full_name(name)).collect();
-        Ok(Image { target, names })
+        let names = row.repo_tags.iter().flatten().map(|name| full_name(name));
+        Ok(Image { target, names: names.collect::<Result<_, _>>()? })
     }
 
     fn find(&self, name: &str) -> Result<&StoredFile, PullError> {
@@ -270,14 +286,14 @@ impl Contents {
 }
 
 impl Image {
-    fn of_layout(target: Descriptor) -> Self {
-        let name =
-            target.annotations.get(annotation::CONTAINERD_IMAGE_NAME).cloned().or_else(|| {
-                // Mostly a mere tag, which names nothing.
-                let name = target.annotations.get(annotation::REF_NAME)?;
-                name.contains(['/', ':']).then(|| full_name(name))
-            });
-        Self { target, names: name.into_iter().collect() }
+    fn of_layout(target: Descriptor) -> Result<Self, PullError> {
+        let said = |key| target.annotations.get(key);
+        let name = said(annotation::CONTAINERD_IMAGE_NAME).or_else(|| {
+            // Mostly a mere tag, which names nothing.
+            said(annotation::REF_NAME).filter(|name| name.contains(['/', ':']))
+        });
+        let names = name.map(|name| full_name(name)).transpose()?.into_iter().collect();
+        Ok(Self { target, names })
     }
 }
 
@@ -302,21 +318,9 @@ struct Row {
 }
 
 /// `busybox` becomes `docker.io/library/busybox:latest`: archives have the short names that
-/// people use.
-fn full_name(name: &str) -> String {
-    let has_host = name
-        .split_once('/')
-        .is_some_and(|(first, _)| first == "localhost" || first.contains(['.', ':']));
-    let mut full = match (has_host, name.contains('/')) {
-        (true, _) => name.to_owned(),
-        (false, true) => format!("docker.io/{name}"),
-        (false, false) => format!("docker.io/library/{name}"),
-    };
-    let last = full.rsplit('/').next().unwrap_or_default();
-    if !last.contains([':', '@']) {
-        full.push_str(":latest");
-    }
-    full
+/// people use. What is no name is refused, as by Docker: it would be shown to people.
+fn full_name(name: &str) -> Result<String, PullError> {
+    Ok(Reference::parse(name).map_err(PullError::Name)?.to_string())
 }
 
 fn whole(content: &mut dyn Read, limit: u64) -> Result<Vec<u8>, PullError> {
@@ -382,23 +386,5 @@ impl Read for Incoming {
         let length = self.piece.len().min(buffer.len());
         buffer[..length].copy_from_slice(&self.piece.split_to(length));
         Ok(length)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn short_names_become_full_ones() {
-        for (short, full) in [
-            ("busybox", "docker.io/library/busybox:latest"),
-            ("a/b:1", "docker.io/a/b:1"),
-            ("r.io/a", "r.io/a:latest"),
-            ("localhost/a:1", "localhost/a:1"),
-            ("localhost:5000/a", "localhost:5000/a:latest"),
-        ] {
-            assert_eq!(full_name(short), full);
-        }
     }
 }

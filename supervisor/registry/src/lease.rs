@@ -1,7 +1,9 @@
 //! Keeps what a transfer has stored from collection until an image refers to it.
 
+use crate::image_store::ImageStore;
 use contracts_supervisor_api::Timestamp;
 use contracts_supervisor_api::services::leases::Lease;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use supervisor_metadata::{LeaseResource, Record, Store};
 
@@ -13,11 +15,12 @@ pub(crate) struct TransferLease {
     records: Store,
     namespace: String,
     id: String,
+    ended: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl TransferLease {
     pub(crate) async fn begin(
-        records: &Store,
+        store: &ImageStore,
         namespace: &str,
     ) -> Result<Self, supervisor_metadata::Error> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -30,8 +33,9 @@ impl TransferLease {
             created_at: Some(now),
             labels: [(supervisor_metadata::gc::EXPIRE.to_owned(), expires.to_string())].into(),
         };
-        records.update(|records| records.insert(namespace, &lease)).await?;
-        Ok(Self { records: records.clone(), namespace: namespace.to_owned(), id })
+        store.records.update(|records| records.insert(namespace, &lease)).await?;
+        let (records, ended) = (store.records.clone(), Arc::clone(&store.ended));
+        Ok(Self { records, namespace: namespace.to_owned(), id, ended })
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -42,26 +46,27 @@ impl TransferLease {
 impl Drop for TransferLease {
     fn drop(&mut self) {
         let (records, namespace) = (self.records.clone(), std::mem::take(&mut self.namespace));
-        let id = std::mem::take(&mut self.id);
+        let (id, ended) = (std::mem::take(&mut self.id), Arc::clone(&self.ended));
         // The removal waits for no disk, but blocks on the store's lock.
         let end = move || {
-            records.update_blocking(|records| {
+            let removed = records.update_blocking(|records| {
                 let prefix = LeaseResource::prefix(&id);
                 for resource in records.list_below::<LeaseResource>(&namespace, &prefix)? {
                     records.remove::<LeaseResource>(&namespace, &resource.key())?;
                 }
                 records.remove::<Lease>(&namespace, &id)
-            })
-        };
-        let task = tokio::runtime::Handle::try_current();
-        let Ok(runtime) = task else {
-            let _ = end();
-            return;
-        };
-        runtime.spawn_blocking(move || {
-            if let Err(error) = end() {
-                tracing::warn!(%error, "a transfer's lease stays until it expires");
+            });
+            match removed {
+                Ok(_) => ended(),
+                Err(error) => {
+                    let error = base_errors::Chain(&error);
+                    tracing::warn!(%error, "a transfer's lease stays until it expires");
+                }
             }
-        });
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(end)),
+            Err(_) => end(),
+        }
     }
 }

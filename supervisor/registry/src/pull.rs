@@ -32,6 +32,10 @@ use std::sync::Arc;
 use supervisor_content::Details;
 use supervisor_content::labels::Labels;
 
+const RESOLVED: &base_faults::Step = base_faults::step("supervisor.pull.resolved");
+const WHOLE: &base_faults::Step = base_faults::step("supervisor.pull.whole");
+const NAMED: &base_faults::Step = base_faults::step("supervisor.pull.named");
+
 /// What an image becomes in the store.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Destination {
@@ -73,18 +77,21 @@ impl Pull {
         self.progress.event("resolving", &self.text);
         let registry = self.registry().await.map_err(resolve)?;
         let root = registry.resolve().await.map_err(resolve)?;
+        base_faults::reach(RESOLVED);
         let labels = source_label(self.reference.host(), self.reference.repository());
         let work = Work {
-            lease: Arc::new(TransferLease::begin(&self.store.records, &self.namespace).await?),
+            lease: Arc::new(TransferLease::begin(&self.store, &self.namespace).await?),
             store: self.store,
             namespace: self.namespace,
             progress: self.progress,
             source: Some((Arc::new(registry), labels)),
         };
         work.image(&root, destination).await?;
+        base_faults::reach(WHOLE);
         work.store
             .name_image(&work.namespace, &destination.name, &root, &destination.labels)
             .await?;
+        base_faults::reach(NAMED);
         work.progress.event("complete", &self.text);
         Ok(root)
     }

@@ -3,6 +3,7 @@
 //! Short names are the daemon's business; here a host is always said.
 
 use base_ids::Digest;
+use base_ids::reference::{is_component, is_domain, is_tag};
 use std::fmt;
 use std::str::FromStr;
 
@@ -75,7 +76,7 @@ impl FromStr for Reference {
             Some((repository, tag)) => (repository, Some(tag.to_owned())),
             None => (path, None),
         };
-        if !is_host(host) {
+        if !is_domain(host) {
             return Err(wrong("its registry is not a host"));
         }
         if !repository.split('/').all(is_component) {
@@ -86,31 +87,6 @@ impl FromStr for Reference {
         }
         Ok(Self { host: host.to_owned(), repository: repository.to_owned(), tag, digest })
     }
-}
-
-/// Letters, digits, `.`, `-`, and `:` or brackets of a port or an address; nothing that a URL
-/// would read as more than a host.
-fn is_host(host: &str) -> bool {
-    let good = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]_".contains(&byte);
-    !host.is_empty() && host.bytes().all(good)
-}
-
-/// Lower-case letters and digits, with single separators between them.
-fn is_component(component: &str) -> bool {
-    let edge = |byte: Option<&u8>| {
-        byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-    };
-    let bytes = component.as_bytes();
-    let good =
-        |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(byte);
-    edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(good) && !component.contains("..")
-}
-
-fn is_tag(tag: &str) -> bool {
-    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    tag.len() <= 128
-        && tag.bytes().next().is_some_and(word)
-        && tag.bytes().all(|byte| word(byte) || byte == b'.' || byte == b'-')
 }
 
 impl fmt::Display for Reference {
@@ -166,6 +142,10 @@ mod tests {
             "r.io/a@sha256:00",
             "r.io/a:b c",
             "r.io/a%2fb",
+            "../a:t",
+            "./a:t",
+            "r..io/a:t",
+            "[x]/a",
         ] {
             assert!(bad.parse::<Reference>().is_err(), "{bad}");
         }

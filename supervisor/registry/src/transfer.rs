@@ -67,7 +67,7 @@ impl TransferService {
             return Ok(Plan::Pull {
                 reference: registry.reference,
                 credentials: self.credentials(namespace, &resolver)?,
-                options: options_of(resolver),
+                options: options_of(resolver, self.store.stall),
                 target,
             });
         }
@@ -227,11 +227,12 @@ fn destination_of(image: &WireStore) -> Result<Destination, Status> {
     })
 }
 
-fn options_of(resolver: RegistryResolver) -> Options {
+fn options_of(resolver: RegistryResolver, stall: Duration) -> Options {
     Options {
         host_dir: resolver.host_dir.into(),
         default_scheme: resolver.default_scheme,
         headers: resolver.headers,
+        stall,
     }
 }
 

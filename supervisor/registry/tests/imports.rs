@@ -8,6 +8,7 @@ mod fake_registry;
 mod supervisor;
 
 use contracts_supervisor_api::any::{pack, unpack};
+use contracts_supervisor_api::services::images::Image;
 use contracts_supervisor_api::types::transfer::{Data, ImageImportStream, Progress, WindowUpdate};
 use fake_registry::layer;
 use std::path::Path;
@@ -117,6 +118,26 @@ async fn what_docker_save_wrote_is_imported_under_its_own_names() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_name_of_an_image_is_refused() {
+    let config = serde_json::json!({
+        "architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []},
+    })
+    .to_string();
+    for name in ["../x:t", "a b:t", "a:t\u{1b}[31m", "r.io/n:t\0", &"a".repeat(300), "r.io/A:t"] {
+        let files = tempfile::TempDir::new().unwrap();
+        let table = serde_json::json!([{"Config": "c.json", "RepoTags": [name], "Layers": []}]);
+        std::fs::write(files.path().join("c.json"), &config).unwrap();
+        std::fs::write(files.path().join("manifest.json"), table.to_string()).unwrap();
+        let root = place();
+        let supervisor = Supervisor::start(root.path()).await;
+        let archive = packed(files.path(), &["-c"]);
+        let error = import(&supervisor, &archive, "").await.unwrap_err();
+        assert_eq!(error.code(), Code::InvalidArgument, "{error}");
+        assert!(supervisor.records.list::<Image>(NAMESPACE).unwrap().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn archives_that_are_none_or_lie_are_refused() {
     let root = place();
     let supervisor = Supervisor::start(root.path()).await;
@@ -130,5 +151,6 @@ async fn archives_that_are_none_or_lie_are_refused() {
         let refused = matches!(error.code(), Code::InvalidArgument | Code::FailedPrecondition);
         assert!(refused, "{error}");
         assert!(supervisor.image("r.io/n:t").is_none());
+        assert!(supervisor.content.statuses(NAMESPACE).unwrap().is_empty(), "rests of a file");
     }
 }

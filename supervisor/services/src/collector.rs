@@ -1,7 +1,10 @@
 //! When garbage is collected, and who deletes it.
 
+use contracts_supervisor_api::services::images::ImageDelete;
+use contracts_supervisor_api::topics;
 use std::sync::Arc;
 use std::time::Duration;
+use supervisor_events::Exchange;
 use supervisor_metadata::gc::{self, Sweep};
 use supervisor_metadata::{Error, Store};
 use tokio::sync::{Mutex, Notify};
@@ -17,16 +20,19 @@ pub struct Collector {
 
 struct Shared {
     store: Store,
+    events: Exchange,
     sweepers: Vec<Arc<dyn Sweep>>,
     wanted: Notify,
     running: Mutex<()>,
 }
 
 impl Collector {
-    /// A collector whose garbage these delete; must be called inside a runtime.
+    /// A collector whose garbage these delete, and which publishes what clients should know of
+    /// it; must be called inside a runtime.
     #[must_use]
-    pub fn start(store: Store, sweepers: Vec<Arc<dyn Sweep>>) -> Self {
-        let shared = Shared { store, sweepers, wanted: Notify::new(), running: Mutex::new(()) };
+    pub fn start(store: Store, events: Exchange, sweepers: Vec<Arc<dyn Sweep>>) -> Self {
+        let (wanted, running) = (Notify::new(), Mutex::new(()));
+        let shared = Shared { store, events, sweepers, wanted, running };
         let collector = Self { shared: Arc::new(shared) };
         tokio::spawn({
             let collector = collector.clone();
@@ -56,14 +62,18 @@ impl Collector {
     pub async fn collect(&self) -> Result<(), Error> {
         let _alone = self.shared.running.lock().await;
         let garbage = gc::collect(&self.shared.store).await?;
-        if garbage.blobs.is_empty() && garbage.snapshots.is_empty() {
-            return Ok(());
+        if !garbage.is_empty() {
+            tracing::info!(
+                blobs = garbage.blobs.len(),
+                snapshots = garbage.snapshots.len(),
+                images = garbage.images.len(),
+                "garbage collected"
+            );
         }
-        tracing::info!(
-            blobs = garbage.blobs.len(),
-            snapshots = garbage.snapshots.len(),
-            "garbage collected"
-        );
+        for (namespace, name) in &garbage.images {
+            let event = ImageDelete { name: name.clone() };
+            self.shared.events.publish(namespace, topics::IMAGE_DELETE, &event);
+        }
         for sweeper in &self.shared.sweepers {
             sweeper.sweep(&garbage).await;
         }

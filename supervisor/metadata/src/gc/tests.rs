@@ -57,7 +57,8 @@ fn an_image_keeps_what_its_labels_lead_to_until_it_is_deleted() {
         tx.insert("a", &snapshot(3, "other", "base", Kind::Committed, 9_999))
     });
     // The config's record in `b` goes, its file stays for `a`.
-    assert_eq!(garbage, Garbage { blobs: vec!["stray".into()], snapshots: vec![3] });
+    let expected = Garbage { blobs: vec!["stray".into()], snapshots: vec![3], images: Vec::new() };
+    assert_eq!(garbage, expected);
     assert!(store.find::<content::Info>("b", "config").unwrap().is_none());
 
     let garbage = change(&store, |tx| tx.remove::<Image>("a", "i").map(drop));
@@ -107,4 +108,84 @@ fn leases_keep_resources_until_they_expire_and_flat_ones_nothing_below() {
     assert_eq!(garbage.blobs, ["f-below", "p", "p-below"]);
     assert!(store.find::<Lease>("a", "past").unwrap().is_none());
     assert!(store.list::<LeaseResource>("a").unwrap().iter().all(|kept| kept.lease != "past"));
+}
+
+#[test]
+fn a_flat_lease_keeps_what_its_resources_cannot_be_without() {
+    let (store, _state) = store();
+    let garbage = change(&store, |tx| {
+        let labels = labels(&[(GC_FLAT, "1")]);
+        tx.insert("a", &Lease { id: "flat".to_owned(), labels, ..Default::default() })?;
+        let mut top = snapshot(2, "top", "base", Kind::Committed, 9_999);
+        top.labels.insert("containerd.io/gc.ref.content".to_owned(), "c".to_owned());
+        tx.insert("a", &snapshot(1, "base", "", Kind::Committed, 9_999))?;
+        tx.insert("a", &top)?;
+        tx.insert("a", &blob("c", &[]))?;
+        let mut expired = image("i", "target");
+        expired.labels.insert(GC_EXPIRE.to_owned(), "1970-01-02T00:00:00Z".to_owned());
+        tx.insert("a", &expired)?;
+        tx.insert("a", &blob("target", &[]))?;
+        tx.add_to_lease("a", "flat", "images", "i")?;
+        tx.add_to_lease("a", "flat", "snapshots/overlayfs", "top")
+    });
+    let expected = Garbage { blobs: vec!["c".to_owned()], ..Garbage::default() };
+    assert_eq!(garbage, expected);
+}
+
+#[test]
+fn back_references_keep_who_carries_them_as_long_as_what_they_name() {
+    let (store, _state) = store();
+    let garbage = change(&store, |tx| {
+        let root = &[(GC_ROOT, "1")];
+        tx.insert("a", &Container { id: "c".to_owned(), ..Default::default() })?;
+        tx.insert("a", &image("i", "target"))?;
+        tx.insert("a", &blob("target", &[]))?;
+        tx.insert("a", &blob("pinned", root))?;
+        let mut pinned = snapshot(1, "s", "", Kind::Committed, 9_999);
+        pinned.labels = labels(root);
+        tx.insert("a", &pinned)?;
+        for (digest, label, value) in [
+            ("of-container", "containerd.io/gc.bref.container", "c"),
+            ("of-image", "containerd.io/gc.bref.image.0", "i"),
+            ("of-content", "containerd.io/gc.bref.content/x", "pinned"),
+            ("of-snapshot", "containerd.io/gc.bref.snapshot.overlayfs/x", "s"),
+            ("of-back", "containerd.io/gc.bref.content", "of-image"),
+            ("of-none", "containerd.io/gc.bref.container", "none"),
+            ("of-other", "containerd.io/gc.bref.snapshot.native", "s"),
+            ("of-typo", "containerd.io/gc.bref.images", "i"),
+        ] {
+            tx.insert("a", &blob(digest, &[(label, value)]))?;
+        }
+        Ok(())
+    });
+    assert_eq!(garbage.blobs, ["of-none", "of-other", "of-typo"]);
+    let garbage = change(&store, |tx| tx.remove::<Image>("a", "i").map(drop));
+    assert_eq!(garbage.blobs, ["of-back", "of-image", "target"]);
+}
+
+#[test]
+fn an_image_expires_unless_something_else_keeps_it() {
+    let (store, _state) = store();
+    let expiring = |name: &str, when: &str, label: &[(&str, &str)]| {
+        let mut image = image(name, name);
+        image.labels = labels(label);
+        image.labels.insert(GC_EXPIRE.to_owned(), when.to_owned());
+        image
+    };
+    let past = "1970-01-02T00:00:00Z";
+    let garbage = change(&store, |tx| {
+        tx.insert("a", &image("forever", "forever"))?;
+        tx.insert("a", &expiring("past", past, &[]))?;
+        tx.insert("a", &expiring("future", "2100-01-01T00:00:00Z", &[]))?;
+        tx.insert("a", &expiring("never", "tomorrow", &[]))?;
+        let back = [("containerd.io/gc.bref.image", "forever")];
+        tx.insert("a", &expiring("attached", past, &back))?;
+        for digest in ["forever", "past", "future", "never", "attached"] {
+            tx.insert("a", &blob(digest, &[]))?;
+        }
+        Ok(())
+    });
+    assert_eq!(garbage.images, [("a".to_owned(), "past".to_owned())]);
+    assert_eq!(garbage.blobs, ["past"]);
+    assert!(store.find::<Image>("a", "past").unwrap().is_none());
 }

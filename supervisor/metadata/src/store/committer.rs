@@ -66,11 +66,7 @@ fn run(shared: &Shared) {
         let result = shared.index.apply(&commit.changes).map_err(Arc::new);
         overlay = shared.overlay();
         match &result {
-            Ok(()) => {
-                if let Err(error) = overlay.end_commit(commit.generation) {
-                    tracing::warn!(%error, "a committed change stays in the metadata journal");
-                }
-            }
+            Ok(()) => overlay.end_commit(commit.generation),
             Err(error) => {
                 tracing::error!(error = %base_errors::Chain(error.as_ref()), "metadata not written");
                 overlay.fail_commit(commit.generation);

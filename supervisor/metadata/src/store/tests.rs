@@ -154,6 +154,117 @@ fn a_failed_change_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_journal_that_fails_half_way_leaves_nothing_of_the_change() {
+    let (disk, state) = (Disk::default(), tempfile::tempdir().unwrap());
+    let store = disk.store(state.path());
+    insert(&store, &container("first", true)).unwrap();
+    // The second entry from now on has its place taken.
+    let journal = journal(state.path());
+    let last = numbers(&journal).into_iter().max().unwrap();
+    std::fs::create_dir(journal.join((last + 2).to_string())).unwrap();
+    let refused = store.update_blocking(|tx| {
+        tx.insert("moby", &container("a", true))?;
+        tx.insert("moby", &container("b", true))
+    });
+    assert!(matches!(refused, Err(Error::Journal { .. })), "{refused:?}");
+    std::fs::remove_dir(journal.join((last + 2).to_string())).unwrap();
+    assert_eq!(store.list::<Container>("moby").unwrap().len(), 1);
+    kill(store);
+    assert_eq!(disk.store(state.path()).list::<Container>("moby").unwrap().len(), 1);
+}
+
+#[test]
+fn a_failed_commit_brings_back_what_was_there_before() {
+    let (disk, state) = (Disk::default(), tempfile::tempdir().unwrap());
+    let store = disk.store(state.path());
+    let mut active =
+        SnapshotRecord { name: "k".into(), snapshotter: "o".into(), ..Default::default() };
+    insert(&store, &active).unwrap();
+    insert(&store, &container("c", true)).unwrap();
+    disk.0.broken.store(true, Ordering::Relaxed);
+    let committed = SnapshotRecord {
+        name: "n".into(),
+        kind: contracts_supervisor_api::services::snapshots::Kind::Committed.into(),
+        ..active.clone()
+    };
+    let commit = store.update_blocking(|tx| {
+        tx.remove::<SnapshotRecord>("moby", &active.key())?;
+        tx.insert("moby", &committed)
+    });
+    assert!(matches!(commit, Err(Error::Commit(_))));
+    active.labels.insert(GC_ROOT.to_owned(), "now".to_owned());
+    assert!(store.update_blocking(|tx| tx.put("moby", &active)).is_err());
+    assert!(store.update_blocking(|tx| tx.put("moby", &container("c", false))).is_err());
+    let check = |store: &Store| {
+        let snapshots: Vec<SnapshotRecord> = store.list("moby").unwrap();
+        assert_eq!((snapshots.len(), snapshots[0].name.as_str()), (1, "k"));
+        assert!(snapshots[0].labels.is_empty());
+        let container: Container = store.get("moby", "c").unwrap();
+        assert_eq!(container.class(), Class::Ephemeral);
+    };
+    check(&store);
+    kill(store);
+    disk.0.broken.store(false, Ordering::Relaxed);
+    check(&disk.store(state.path()));
+}
+
+#[test]
+fn journal_entries_that_outlive_their_commit_bring_nothing_back() {
+    let (disk, state) = (Disk::default(), tempfile::tempdir().unwrap());
+    let store = disk.store(state.path());
+    let active = SnapshotRecord { name: "k".into(), snapshotter: "o".into(), ..Default::default() };
+    insert(&store, &active).unwrap();
+    insert(&store, &container("c", true)).unwrap();
+    let journal = journal(state.path());
+    let before: Vec<_> = numbers(&journal)
+        .into_iter()
+        .map(|number| journal.join(number.to_string()))
+        .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+        .collect();
+    assert!(before.len() >= 2);
+    store
+        .update_blocking(|tx| {
+            tx.put("moby", &container("c", false))?;
+            tx.remove::<SnapshotRecord>("moby", &active.key()).map(drop)
+        })
+        .unwrap();
+    // As after a kill between the commit and the removal of the entries.
+    kill(store);
+    for (path, content) in before {
+        std::fs::write(path, content).unwrap();
+    }
+    let store = disk.store(state.path());
+    assert!(store.list::<SnapshotRecord>("moby").unwrap().is_empty());
+    assert_eq!(store.get::<Container>("moby", "c").unwrap().class(), Class::Durable);
+    remove::<Container>(&store, "c").unwrap();
+    drop(store);
+    assert!(disk.store(state.path()).list::<Container>("moby").unwrap().is_empty());
+}
+
+#[test]
+fn entries_are_numbered_on_after_a_restart() {
+    let (disk, state) = (Disk::default(), tempfile::tempdir().unwrap());
+    let active = SnapshotRecord { name: "k".into(), snapshotter: "o".into(), ..Default::default() };
+    let store = disk.store(state.path());
+    insert(&store, &active).unwrap();
+    drop(store);
+    let store = disk.store(state.path());
+    remove::<SnapshotRecord>(&store, &active.key()).unwrap();
+    kill(store);
+    assert!(disk.store(state.path()).list::<SnapshotRecord>("moby").unwrap().is_empty());
+}
+
+/// The journal's directory of this boot.
+fn journal(state: &Path) -> PathBuf {
+    std::fs::read_dir(state.join("journal")).unwrap().next().unwrap().unwrap().path()
+}
+
+fn numbers(journal: &Path) -> Vec<u64> {
+    let names = std::fs::read_dir(journal).unwrap();
+    names.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok()).collect()
+}
+
+#[test]
 fn records_between_two_classes_are_never_lost_nor_back_from_the_dead() {
     let (disk, state) = (Disk::default(), tempfile::tempdir().unwrap());
     let store = disk.store(state.path());
@@ -175,7 +286,7 @@ fn records_between_two_classes_are_never_lost_nor_back_from_the_dead() {
 #[test]
 fn many_writers_share_commits() {
     let state = tempfile::tempdir().unwrap();
-    let index = RedbIndex::open(&state.path().join("metadata.redb")).unwrap();
+    let index = RedbIndex::open(&state.path().join("metadata.redb"), &[]).unwrap();
     let store = Store::over(Box::new(index), state.path()).unwrap();
     std::thread::scope(|scope| {
         for writer in 0..8 {

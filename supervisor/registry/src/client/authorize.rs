@@ -8,7 +8,7 @@ use crate::hosts::Host;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{HeaderValue, WWW_AUTHENTICATE};
-use reqwest::{Response, Url};
+use reqwest::{Method, Response, Url};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The longest answer of a token server.
@@ -173,7 +173,7 @@ impl Authorizer {
                     ("client_id", "gantry"),
                 ]);
                 host.http
-                    .post(realm)
+                    .request(Method::POST, &realm)?
                     .header("content-type", "application/x-www-form-urlencoded")
                     .body(form)
             }
@@ -183,11 +183,12 @@ impl Authorizer {
                     url.query_pairs_mut().append_pair("service", service);
                 }
                 url.query_pairs_mut().append_pair("scope", scope);
+                let request = host.http.request(Method::GET, &url)?;
                 match other {
                     Credentials::Password { user, secret } => {
-                        host.http.get(url).basic_auth(user, Some(secret))
+                        request.basic_auth(user, Some(secret))
                     }
-                    _ => host.http.get(url),
+                    _ => request,
                 }
             }
         };

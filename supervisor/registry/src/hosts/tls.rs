@@ -1,16 +1,13 @@
 //! Whom to trust, and how to prove who we are.
 
 use super::{Entry, RegistryError, read};
-use reqwest::{Certificate, ClientBuilder, Identity};
+use reqwest::{Certificate, ClientBuilder, Identity, Method, RequestBuilder, Url};
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(30);
-
-/// How long an answer may stand still.
-const STALL: Duration = Duration::from_secs(60);
 
 /// Certificates beyond the system's.
 #[derive(Default)]
@@ -74,49 +71,82 @@ impl Tls {
         self.authorities.is_empty() && self.identity.is_none() && !self.skip_verify
     }
 
-    /// A client that trusts so. The usual one is made once: it reads the system's certificates.
-    pub(super) fn client(self) -> Result<reqwest::Client, RegistryError> {
-        static USUAL: OnceLock<reqwest::Client> = OnceLock::new();
-        if self.is_plain() {
-            if let Some(client) = USUAL.get() {
-                return Ok(client.clone());
-            }
-            let client = build(base())?;
-            return Ok(USUAL.get_or_init(|| client).clone());
+    /// A client that trusts so, and gives up on an answer that stands still for so long. The usual
+    /// one is made once: it reads the system's certificates.
+    pub(super) fn client(self, stall: Duration) -> Result<Http, RegistryError> {
+        static USUAL: Mutex<Option<(Duration, Http)>> = Mutex::new(None);
+        if !self.is_plain() {
+            return self.build(stall);
         }
-        let mut builder = base().tls_danger_accept_invalid_certs(self.skip_verify);
+        let mut usual = USUAL.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, http)) = usual.as_ref().filter(|(its, _)| *its == stall) {
+            return Ok(http.clone());
+        }
+        let http = self.build(stall)?;
+        *usual = Some((stall, http.clone()));
+        Ok(http)
+    }
+
+    fn build(self, stall: Duration) -> Result<Http, RegistryError> {
+        let mut builder = base(stall).tls_danger_accept_invalid_certs(self.skip_verify);
         if !self.authorities.is_empty() {
             builder = builder.tls_certs_merge(self.authorities);
         }
         if let Some(identity) = self.identity {
             builder = builder.identity(identity);
         }
-        build(builder)
+        builder.build().map(|client| Http { client, encrypts: true }).or_else(|error| {
+            tracing::warn!(%error, "no certificates: only unencrypted registries can be reached");
+            Http::unencrypted(stall)
+        })
     }
 }
 
-fn base() -> ClientBuilder {
+/// Sends requests.
+#[derive(Clone, Debug)]
+pub(crate) struct Http {
+    client: reqwest::Client,
+    /// Whether it can tell who is at the other end of an encrypted connection.
+    encrypts: bool,
+}
+
+impl Http {
+    /// For a machine without any certificates. The library makes no client that trusts nobody, so
+    /// this one would trust anybody: it is given no encrypted address and follows to none.
+    fn unencrypted(stall: Duration) -> Result<Self, RegistryError> {
+        base(stall)
+            .tls_certs_only([])
+            .tls_danger_accept_invalid_certs(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map(|client| Self { client, encrypts: false })
+            .map_err(|_| RegistryError::Nonsense("client cannot be made"))
+    }
+
+    /// A request to an address.
+    ///
+    /// # Errors
+    /// It is an encrypted one, and nobody's certificate can be verified here.
+    pub(crate) fn request(
+        &self,
+        method: Method,
+        url: &Url,
+    ) -> Result<RequestBuilder, RegistryError> {
+        if url.scheme() != "http" && !self.encrypts {
+            return Err(RegistryError::NoAuthorities(url.to_string()));
+        }
+        Ok(self.client.request(method, url.clone()))
+    }
+}
+
+fn base(stall: Duration) -> ClientBuilder {
     // A second installation fails and changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .user_agent(concat!("gantry/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT)
-        .read_timeout(STALL)
+        .read_timeout(stall)
         .redirect(reqwest::redirect::Policy::limited(10))
-}
-
-/// On a machine without any certificates only unencrypted registries can be reached: such a
-/// client follows no redirection, so that nothing unverified is ever encrypted.
-fn build(builder: ClientBuilder) -> Result<reqwest::Client, RegistryError> {
-    builder.build().or_else(|error| {
-        tracing::warn!(%error, "no certificates: only unencrypted registries can be reached");
-        base()
-            .tls_certs_only([])
-            .tls_danger_accept_invalid_certs(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|_| RegistryError::Nonsense("client cannot be made"))
-    })
 }
 
 /// `["cert", "key"]` or `[["cert", "key"], …]`.
@@ -131,4 +161,18 @@ fn first_pair(value: &toml::Value) -> Option<(String, String)> {
 
 fn wrong(path: &Path, why: &str) -> RegistryError {
     RegistryError::Configuration { path: path.display().to_string(), why: why.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_authorities_nothing_is_encrypted_to_whoever_answers() {
+        let http = Http::unencrypted(Duration::from_secs(1)).unwrap();
+        let ask = |url: &str| http.request(Method::GET, &url.parse().unwrap());
+        assert!(ask("http://127.0.0.1:5000/v2/").is_ok());
+        let error = ask("https://registry.example/v2/").unwrap_err().to_string();
+        assert!(error.contains("install"), "{error}");
+    }
 }

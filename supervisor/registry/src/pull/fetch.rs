@@ -56,21 +56,24 @@ impl Work {
             growth: Growth::new(),
             progress: &progress,
         };
+        let resumed = download.offset() > 0;
         let reads_along = download.let_read_along(on_growth)?;
         download.run().await?;
-        let writer = download.writer.take().ok_or(PullError::Abandoned)?;
-        let mut labels = Labels::new();
-        self.add_source(&mut labels);
-        let lease = Arc::clone(&self.lease);
-        self.store
-            .with_content(move |_| {
-                let details = Details { labels: &labels, lease: Some(lease.id()) };
-                match writer.commit(0, None, details) {
-                    Ok(_) | Err(ContentError::Exists(_)) => Ok(()),
-                    Err(error) => Err(error),
-                }
-            })
-            .await?;
+        match download.commit().await {
+            Err(PullError::Content(ContentError::WrongDigest { .. })) if resumed => {
+                // Not the registry's fault yet: power loss may have torn what an earlier try left,
+                // or another registry sent it.
+                tracing::warn!(%digest, "what was left of an earlier download is wrong: from anew");
+                download.growth.failed();
+                let Some(writer) = self.begin(descriptor, reference).await? else {
+                    return Ok(Came::Fetched);
+                };
+                download.writer = Some(writer);
+                download.run().await?;
+                download.commit().await?;
+            }
+            committed => committed?,
+        }
         let was_whole = reads_along && !download.growth.has_failed();
         download.growth.done();
         Ok(if was_whole { Came::ReadAlong } else { Came::Fetched })
@@ -129,6 +132,22 @@ impl<P: Fn(u64)> Download<'_, P> {
         self.writer.as_ref().map_or(0, |writer| writer.status().offset)
     }
 
+    /// Verifies what was downloaded and makes it a blob.
+    async fn commit(&mut self) -> Result<(), PullError> {
+        let writer = self.writer.take().ok_or(PullError::Abandoned)?;
+        let mut labels = Labels::new();
+        self.work.add_source(&mut labels);
+        let lease = Arc::clone(&self.work.lease);
+        let commit = move |_: &_| {
+            let details = Details { labels: &labels, lease: Some(lease.id()) };
+            match writer.commit(0, None, details) {
+                Ok(_) | Err(ContentError::Exists(_)) => Ok(()),
+                Err(error) => Err(error),
+            }
+        };
+        self.work.store.with_content(commit).await
+    }
+
     /// Downloads what is missing, again and again while that helps.
     async fn run(&mut self) -> Result<(), PullError> {
         let size = self.descriptor.size.cast_unsigned();
@@ -160,7 +179,7 @@ impl<P: Fn(u64)> Download<'_, P> {
         let (mut response, begins) =
             registry.blob(self.descriptor, offset).await.map_err(failed)?;
         if begins != offset {
-            // The registry cannot go on in the middle.
+            // The registry cannot go on in the middle, and begins again.
             self.growth.failed();
             let mut writer = self.writer.take().ok_or(PullError::Abandoned)?;
             let work = move |_: &_| writer.restart().map(|()| writer);

@@ -17,6 +17,8 @@ use supervisor_snapshots::overlay::Staged;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinSet;
 
+const UNPACKED: &base_faults::Step = base_faults::step("supervisor.pull.layer-unpacked");
+
 /// One layer and its place in the image.
 #[derive(Clone)]
 struct Layer {
@@ -121,8 +123,8 @@ impl Work {
 
     /// Prepares to unpack a layer while it is downloaded, if there is room for that now.
     fn offer(&self, layer: &Layer, wanted: bool) -> (Option<OnGrowth>, Option<Unpacking>) {
-        let unpacking = Arc::clone(&self.store.shared.unpacking);
-        let Some(permit) = unpacking.try_acquire_owned().ok().filter(|_| wanted) else {
+        let reading_along = Arc::clone(&self.store.shared.reading_along);
+        let Some(permit) = reading_along.try_acquire_owned().ok().filter(|_| wanted) else {
             return (None, None);
         };
         let (sender, receiver) = oneshot::channel();
@@ -174,6 +176,7 @@ impl Work {
                 source,
             },
         )?;
+        base_faults::reach(UNPACKED);
         Ok((staged, unpacked))
     }
 

@@ -22,6 +22,8 @@ pub(crate) enum Answer {
     Right,
     /// Broken off after so many bytes.
     Cut(usize),
+    /// Standing still after so many bytes, until the client goes.
+    Stall(usize),
     /// With another body.
     Body(Vec<u8>),
     /// Something else altogether: status line, headers, body.
@@ -70,14 +72,22 @@ fn serve(stream: &TcpStream, objects: &Objects, judge: &Judge, seen: &Mutex<Vec<
     let mut reader = BufReader::new(stream);
     while let Some(asked) = read_request(&mut reader) {
         seen.lock().expect("no panic while it is held").push(asked.clone());
-        let (head, body) = answer(&asked, objects, judge(&asked));
+        let (head, body, after) = answer(&asked, objects, judge(&asked));
         let mut stream = stream;
-        if stream.write_all(head.as_bytes()).is_err() || stream.write_all(&body.0).is_err() {
+        if stream.write_all(head.as_bytes()).is_err() || stream.write_all(&body).is_err() {
             return;
         }
-        if body.1 {
-            let _ = stream.shutdown(std::net::Shutdown::Both);
-            return;
+        match after {
+            After::Next => {}
+            After::End => {
+                let _ = stream.shutdown(std::net::Shutdown::Both);
+                return;
+            }
+            After::Stall => {
+                // Until the client closes the connection.
+                let _ = reader.read_line(&mut String::new());
+                return;
+            }
         }
     }
 }
@@ -98,8 +108,15 @@ fn read_request(reader: &mut impl BufRead) -> Option<Asked> {
     }
 }
 
-/// Head and body, and whether the connection ends after them.
-fn answer(asked: &Asked, objects: &Objects, answer: Answer) -> (String, (Vec<u8>, bool)) {
+/// What comes after an answer.
+enum After {
+    Next,
+    End,
+    Stall,
+}
+
+/// Head and body, and what comes after them.
+fn answer(asked: &Asked, objects: &Objects, answer: Answer) -> (String, Vec<u8>, After) {
     let path = asked.path.split('?').next().unwrap_or_default();
     let found = path.strip_prefix("/v2/").and_then(|path| objects.get(path));
     let (media_type, data) = match (found, &answer) {
@@ -108,13 +125,13 @@ fn answer(asked: &Asked, objects: &Objects, answer: Answer) -> (String, (Vec<u8>
             for (name, value) in headers {
                 head.push_str(&format!("{name}: {value}\r\n"));
             }
-            return (head + "\r\n", (body.clone(), false));
+            return (head + "\r\n", body.clone(), After::Next);
         }
         (None, _) => {
             let body = br#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"unknown"}]}"#.to_vec();
             let length = if asked.method == "HEAD" { 0 } else { body.len() };
             let head = format!("HTTP/1.1 404 Not Found\r\ncontent-length: {length}\r\n\r\n");
-            return (head, (if length == 0 { Vec::new() } else { body }, false));
+            return (head, if length == 0 { Vec::new() } else { body }, After::Next);
         }
         (Some((media_type, data)), _) => (media_type, data.clone()),
     };
@@ -136,9 +153,10 @@ fn answer(asked: &Asked, objects: &Objects, answer: Answer) -> (String, (Vec<u8>
         body.len()
     );
     match (asked.method.as_str(), answer) {
-        ("HEAD", _) => (head, (Vec::new(), false)),
-        (_, Answer::Cut(length)) => (head, (body[..length.min(body.len())].to_vec(), true)),
-        _ => (head, (body, false)),
+        ("HEAD", _) => (head, Vec::new(), After::Next),
+        (_, Answer::Cut(length)) => (head, body[..length.min(body.len())].to_vec(), After::End),
+        (_, Answer::Stall(length)) => (head, body[..length.min(body.len())].to_vec(), After::Stall),
+        _ => (head, body, After::Next),
     }
 }
 

@@ -18,6 +18,7 @@ use contracts_supervisor_api::services::transfer::{TransferOptions, TransferRequ
 use contracts_supervisor_api::types::transfer::{
     ImageStore as WireStore, OciRegistry, Progress, RegistryResolver, UnpackConfiguration,
 };
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,55 +45,24 @@ pub(crate) struct Supervisor {
     pub(crate) records: Store,
     pub(crate) content: ContentStore,
     pub(crate) snapshots: Overlay,
-    pub(crate) channel: Channel,
+    client: Client,
     server: tokio::task::JoinHandle<()>,
 }
 
-impl Supervisor {
-    /// Serves what is below `root`.
-    pub(crate) async fn start(root: &Path) -> Self {
-        let state = root.join("state");
-        std::fs::create_dir_all(&state).expect("make the state directory");
-        let config = Config { index: root.join("metadata.redb"), state };
-        // After a stop, the last tasks of the stopped one may still hold them.
-        let records = until("the records to be free", Duration::from_secs(10), || {
-            Store::open(&config).map_err(|error| error.to_string())
-        });
-        let content =
-            ContentStore::open(&root.join("content"), records.clone()).expect("open the content");
-        let snapshots =
-            Overlay::open(&root.join("snapshots"), records.clone()).expect("open the snapshots");
-        let images = ImageStore::new(
-            content.clone(),
-            snapshots.clone(),
-            records.clone(),
-            Exchange::default(),
-        );
-        let streams = Streams::default();
-        let socket = root.join("socket");
-        let _ = std::fs::remove_file(&socket);
-        let listener = UnixListener::bind(&socket).expect("listen");
-        let snapshotters: Vec<Arc<dyn Snapshotter>> = vec![Arc::new(snapshots.clone())];
-        let router = Server::builder()
-            .add_service(ContentServer::new(ContentService::new(content.clone())))
-            .add_service(SnapshotsServer::new(SnapshotsService::new(snapshotters)))
-            .add_service(StreamingServer::new(StreamingService::new(streams.clone())))
-            .add_service(TransferServer::new(TransferService::new(images, streams)));
-        let server = tokio::spawn(async move {
-            let incoming = UnixListenerStream::new(listener);
-            router.serve_with_incoming(incoming).await.expect("serve");
-        });
-        let channel = connect(&socket).await.expect("connect");
-        Self { records, content, snapshots, channel, server }
+impl Deref for Supervisor {
+    type Target = Client;
+    fn deref(&self) -> &Client {
+        &self.client
     }
+}
 
-    /// Ends, as far as a program in the same process can.
-    pub(crate) async fn stop(self) {
-        self.server.abort();
-        let _ = self.server.await;
-        self.records.flush().await.expect("write the records");
-    }
+/// A client of one.
+#[derive(Clone)]
+pub(crate) struct Client {
+    pub(crate) channel: Channel,
+}
 
+impl Client {
     pub(crate) async fn transfer(&self, request: TransferRequest) -> Result<(), Status> {
         let call = CallContext::new(NAMESPACE).expect("a namespace");
         let mut client = TransferClient::new(self.channel.clone());
@@ -130,6 +100,59 @@ impl Supervisor {
         sender.send(pack(&init)).await.expect("a server that listens");
         answers.message().await.expect("an answer").expect("the server's readiness");
         (sender, answers)
+    }
+}
+
+impl Supervisor {
+    /// Serves what is below `root`.
+    pub(crate) async fn start(root: &Path) -> Self {
+        Self::start_at(&root.join("socket"), root, Duration::from_secs(60)).await
+    }
+
+    /// Serves what is below `root` at `socket`, and gives up on a registry that stands still for
+    /// so long.
+    pub(crate) async fn start_at(socket: &Path, root: &Path, stall: Duration) -> Self {
+        let state = root.join("state");
+        std::fs::create_dir_all(&state).expect("make the state directory");
+        let described = vec![root.join("content/blobs/sha256"), root.join("snapshots")];
+        let config = Config { index: root.join("metadata.redb"), state, described };
+        // After a stop, the last tasks of the stopped one may still hold them.
+        let records = until("the records to be free", Duration::from_secs(10), || {
+            Store::open(&config).map_err(|error| error.to_string())
+        });
+        let content =
+            ContentStore::open(&root.join("content"), records.clone()).expect("open the content");
+        let snapshots =
+            Overlay::open(&root.join("snapshots"), records.clone()).expect("open the snapshots");
+        let images = ImageStore::new(
+            content.clone(),
+            snapshots.clone(),
+            records.clone(),
+            Exchange::default(),
+        )
+        .stalls_after(stall);
+        let streams = Streams::default();
+        let _ = std::fs::remove_file(socket);
+        let listener = UnixListener::bind(socket).expect("listen");
+        let snapshotters: Vec<Arc<dyn Snapshotter>> = vec![Arc::new(snapshots.clone())];
+        let router = Server::builder()
+            .add_service(ContentServer::new(ContentService::new(content.clone())))
+            .add_service(SnapshotsServer::new(SnapshotsService::new(snapshotters)))
+            .add_service(StreamingServer::new(StreamingService::new(streams.clone())))
+            .add_service(TransferServer::new(TransferService::new(images, streams)));
+        let server = tokio::spawn(async move {
+            let incoming = UnixListenerStream::new(listener);
+            router.serve_with_incoming(incoming).await.expect("serve");
+        });
+        let client = Client { channel: connect(socket).await.expect("connect") };
+        Self { records, content, snapshots, client, server }
+    }
+
+    /// Ends, as far as a program in the same process can.
+    pub(crate) async fn stop(self) {
+        self.server.abort();
+        let _ = self.server.await;
+        self.records.flush().await.expect("write the records");
     }
 
     /// The image of this name.
