@@ -4,11 +4,13 @@ use crate::arguments::{Arguments, FlagError};
 use crate::failure::Failure;
 use crate::flag::Flag;
 use crate::help;
-use crate::output;
 use crate::session::Session;
 
-/// What is said to whoever asks for help by the letter.
-pub const DEPRECATED_LETTER: &str = "Flag shorthand -h has been deprecated, use --help";
+/// Help for whoever asks for it by the letter.
+#[must_use]
+pub fn by_the_letter(help: &str) -> String {
+    format!("Flag shorthand -h has been deprecated, use --help\n{help}")
+}
 
 /// What a command does.
 pub type Run = fn(&Session, &Arguments) -> Result<(), Failure>;
@@ -286,10 +288,8 @@ impl Called {
     pub fn complaint(&self, error: &FlagError) -> Failure {
         match error {
             FlagError::Help { by_letter } => {
-                if *by_letter {
-                    output::note(DEPRECATED_LETTER);
-                }
-                Failure::Help(help::of_command(self))
+                let help = help::of_command(self);
+                Failure::Help(if *by_letter { by_the_letter(&help) } else { help })
             }
             FlagError::Wrong(text) => Failure::message(
                 125,

@@ -40,6 +40,11 @@ impl Session {
         Contexts::below(&self.config_directory)
     }
 
+    /// Whether the environment names a daemon, which overrides the user's context.
+    pub(crate) fn names_host(&self) -> bool {
+        self.environment.get("DOCKER_HOST").is_some_and(|host| !host.is_empty())
+    }
+
     /// A session of tests, with a daemon that nothing can reach.
     #[cfg(test)]
     pub(crate) fn of_tests(environment: &[(&str, &str)]) -> Self {

@@ -8,7 +8,7 @@ mod connection;
 mod launch;
 
 use client_commands::arguments::{Arguments, FlagError};
-use client_commands::command::{Called, DEPRECATED_LETTER, find};
+use client_commands::command::{Called, by_the_letter, find};
 use client_commands::config_file::ConfigFile;
 use client_commands::failure::Failure;
 use client_commands::root::{GLOBAL_FLAGS, ROOT};
@@ -66,10 +66,8 @@ fn run(program: &str, words: &[String]) -> Result<(), Failure> {
     let root = Called { command: &ROOT, path: program.to_owned() };
     let global = Arguments::read(&[GLOBAL_FLAGS], words, false).map_err(|error| match error {
         FlagError::Help { by_letter } => {
-            if by_letter {
-                output::note(DEPRECATED_LETTER);
-            }
-            program_help(program)
+            let help = help::of_program(program, &ROOT, GLOBAL_FLAGS);
+            Failure::Help(if by_letter { by_the_letter(&help) } else { help })
         }
         FlagError::Wrong(text) => wrong_global_flag(program, &text),
     })?;

@@ -93,7 +93,6 @@ network disconnect bridge nope
 network create bridge
 network create --subnet 10.1.0.0 n
 network create --subnet 10.1.0.0/16 --gateway 10.2.0.1 n
-ps -h
 help nope
 -l foo ps
 tag nope x
@@ -127,7 +126,7 @@ events --since 1h --until 0s --filter container=old --filter event=die --format 
 ";
 
 /// Words for which both clients offer the same; `web` runs, `old` has ended.
-const UNFINISHED: [&str; 14] = [
+const UNFINISHED: [&str; 13] = [
     "stop ",
     "start ",
     "logs ",
@@ -141,7 +140,6 @@ const UNFINISHED: [&str; 14] = [
     "run --restart ",
     "run --pull=",
     "container ls --no-t",
-    "inspect --type im",
 ];
 
 fn busybox(engine: &Reference) {
@@ -163,7 +161,9 @@ fn settled(outcome: &Outcome) -> Outcome {
         });
         lines.collect::<Vec<_>>().join("\n")
     };
-    Outcome { code: outcome.code, stdout: words(&outcome.stdout), stderr: words(&outcome.stderr) }
+    // A slip of docker 28 in `network rm`.
+    let stderr = words(&outcome.stderr).replace("\nexit status 1", "");
+    Outcome { code: outcome.code, stdout: words(&outcome.stdout), stderr }
 }
 
 #[test]

@@ -44,10 +44,18 @@ fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
     }
     names.sort();
     if arguments.on("quiet") {
-        return names.iter().try_for_each(output::line);
+        names.iter().try_for_each(output::line)?;
+    } else {
+        let rows: Vec<Row> = names.iter().map(|name| row(session, name)).collect();
+        format.print(HEADINGS, &rows)?;
     }
-    let rows: Vec<Row> = names.iter().map(|name| row(session, name)).collect();
-    format.print(HEADINGS, &rows)
+    if session.names_host() {
+        output::note(
+            "Warning: DOCKER_HOST environment variable overrides the active context. To use a \
+             context, either set the global --context flag, or unset DOCKER_HOST environment variable.",
+        );
+    }
+    Ok(())
 }
 
 fn row(session: &Session, name: &str) -> Row {

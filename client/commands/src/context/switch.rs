@@ -27,7 +27,7 @@ fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
     }
     output::line(name)?;
     output::note(format!("Current context is now {name:?}"));
-    if !is_default && session.environment.get("DOCKER_HOST").is_some_and(|host| !host.is_empty()) {
+    if !is_default && session.names_host() {
         output::note(format!(
             "Warning: DOCKER_HOST environment variable overrides the active context. To use \
              {name:?}, either set the global --context flag, or unset DOCKER_HOST environment variable."

@@ -70,10 +70,12 @@ fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
 fn ipam(arguments: &Arguments) -> Result<Option<Ipam>, String> {
     let parts = |name| arguments.parts_if_given(name).unwrap_or_default();
     let subnets: Vec<String> = parts("subnet");
+    // One alone is the daemon's to judge.
     for (index, subnet) in subnets.iter().enumerate() {
-        let of = Subnet::parse(subnet)?;
-        if subnets[..index].iter().any(|other| Subnet::parse(other).is_ok_and(|o| o.meets(&of))) {
-            return Err("multiple overlapping subnet configuration is not supported".to_owned());
+        for other in &subnets[..index] {
+            if Subnet::parse(subnet)?.meets(&Subnet::parse(other)?) {
+                return Err("multiple overlapping subnet configuration is not supported".to_owned());
+            }
         }
     }
     let empty = |subnet: String| IpamConfig { subnet, ..IpamConfig::default() };
@@ -111,10 +113,12 @@ fn containing<'c>(
 ) -> Result<&'c mut IpamConfig, String> {
     let address = text.split('/').next().unwrap_or_default();
     let address: IpAddr = address.parse().map_err(|_| format!("invalid {what} {text}"))?;
-    let found = configs
-        .iter_mut()
-        .find(|config| Subnet::parse(&config.subnet).is_ok_and(|subnet| subnet.contains(address)));
-    found.ok_or_else(|| format!("no matching subnet for {what} {text}"))
+    for config in configs {
+        if Subnet::parse(&config.subnet)?.contains(address) {
+            return Ok(config);
+        }
+    }
+    Err(format!("no matching subnet for {what} {text}"))
 }
 
 /// An address and how many of its first bits count.
@@ -131,7 +135,7 @@ impl Subnet {
             let most = if subnet.address.is_ipv4() { 32 } else { 128 };
             (subnet.prefix <= most).then_some(subnet)
         };
-        read().ok_or_else(|| format!("invalid CIDR address: {text}"))
+        read().ok_or_else(|| format!("invalid subnet: invalid CIDR address: {text}"))
     }
 
     fn contains(&self, address: IpAddr) -> bool {
@@ -177,8 +181,8 @@ mod tests {
             ("--gateway 10.1.0.1 n", "no matching subnet for gateway 10.1.0.1"),
             ("--subnet 10.1.0.0/16 --ip-range 10.2.0.0/24 n", "no matching subnet for range"),
             ("--subnet 10.1.0.0/16 --subnet 10.1.2.0/24 n", "overlapping"),
-            ("--subnet 10.1.0.0 n", "invalid CIDR address: 10.1.0.0"),
-            ("--subnet 10.1.0.0/33 n", "invalid CIDR address"),
+            ("--subnet 10.1.0.0,10.2.0.0/16 n", "invalid CIDR address: 10.1.0.0"),
+            ("--subnet 10.1.0.0/33 --gateway 10.1.0.1 n", "invalid CIDR address"),
         ] {
             assert!(read(line).unwrap_err().contains(words), "{line}");
         }
