@@ -1,6 +1,7 @@
 //! The completion script in a real shell. zsh's and fish's were tried by hand.
 
 #![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::process::Command;
 use tests_cli::{call, gantry, words};
