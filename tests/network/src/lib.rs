@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 use tests_engine::Client;
 use tests_harness::wait;
@@ -15,9 +15,9 @@ const CONNECT: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// Nobody answers, or not with a page.
-pub fn page(address: Ipv4Addr, port: u16) -> Result<String, String> {
+pub fn page(address: impl Into<IpAddr>, port: u16) -> Result<String, String> {
     let told = |error: std::io::Error| error.to_string();
-    let target = SocketAddr::from((address, port));
+    let target = SocketAddr::new(address.into(), port);
     let mut stream = TcpStream::connect_timeout(&target, CONNECT).map_err(told)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(told)?;
     write!(stream, "GET /cgi-bin/address HTTP/1.0\r\n\r\n").map_err(told)?;

@@ -2,8 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+use std::time::Duration;
 use tests_engine::Stage;
+use tests_harness::wait;
 use tests_network::{address, gateway, page, page_soon};
 
 #[test]
@@ -86,4 +88,54 @@ fn twenty_servers_started_together_answer_on_twenty_ports() {
     addresses.sort_unstable();
     addresses.dedup();
     assert_eq!(addresses.len(), 20);
+}
+
+#[test]
+fn a_port_is_published_on_ipv6_too_and_goes_on_without_the_daemon() {
+    let mut stage = Stage::with(&["web"]);
+    for client in stage.clients() {
+        let _ = client.ok(&["run", "-d", "--name", "web", "-p", "8095:80", "web"]);
+        // The older client writes IPv6 addresses without brackets.
+        let plain = |text: &str| text.replace(":::", "[::]:");
+        let listed = client.ok(&["ps", "--format", "{{.Ports}}"]);
+        assert_eq!(plain(&listed), "0.0.0.0:8095->80/tcp, [::]:8095->80/tcp");
+        let ports = client.ok(&["port", "web", "80"]);
+        assert_eq!(plain(&ports), "0.0.0.0:8095\n[::]:8095");
+        let format = "{{json (index .NetworkSettings.Ports \"80/tcp\")}}";
+        assert_eq!(
+            client.ok(&["inspect", "-f", format, "web"]),
+            r#"[{"HostIp":"0.0.0.0","HostPort":"8095"},{"HostIp":"::","HostPort":"8095"}]"#
+        );
+        let inside = address(&client, "web");
+        assert_eq!(page_soon(8095), inside);
+        assert_eq!(page(Ipv6Addr::LOCALHOST, 8095).unwrap(), inside);
+        let _ = client.ok(&["rm", "-f", "web"]);
+        let _ = TcpListener::bind("[::]:8095").expect("free again");
+    }
+    let _ = stage.clients()[0].ok(&["run", "-d", "--name", "web", "-p", "8095:80", "web"]);
+    let inside = address(&stage.clients()[0], "web");
+    assert_eq!(page_soon(8095), inside);
+    if std::env::var_os("TEST_GANTRYD").is_some() {
+        return; // An original's proxies end with it.
+    }
+    stage.daemon.kill();
+    assert_eq!(page(Ipv6Addr::LOCALHOST, 8095).unwrap(), inside, "no daemon");
+    stage.daemon.launch();
+    assert_eq!(page(Ipv6Addr::LOCALHOST, 8095).unwrap(), inside, "the next daemon");
+    let client = &stage.clients()[0];
+    let _ = client.ok(&["rm", "-f", "web"]);
+    let _ = TcpListener::bind("[::]:8095").expect("free again");
+}
+
+#[test]
+fn a_port_of_one_address_is_only_there_in_both_families() {
+    let stage = Stage::with(&["web"]);
+    let client = &stage.clients()[0];
+    let _ = client.ok(&["run", "-d", "--name", "web", "-p", "[::1]:8096:80", "web"]);
+    assert_eq!(client.ok(&["port", "web"]), "80/tcp -> [::1]:8096");
+    let soon = wait::until("the server to answer", Duration::from_secs(10), || {
+        page(Ipv6Addr::LOCALHOST, 8096)
+    });
+    assert_eq!(soon, address(client, "web"));
+    assert!(page(Ipv4Addr::LOCALHOST, 8096).is_err());
 }
