@@ -1,6 +1,6 @@
 //! The command line: containerd's flags, as far as they have a meaning here.
 
-use clap::Parser;
+use clap::{ArgAction, Parser};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use tracing::level_filters::LevelFilter;
@@ -24,11 +24,15 @@ pub(crate) struct Arguments {
     /// Not supported
     #[arg(short, long)]
     pub(crate) config: Option<PathBuf>,
+    /// On cgroup v1, have the kernel attach processes without waiting (the whole machine's
+    /// favordynmods, until it is rebooted)
+    #[arg(long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) favor_dynmods: bool,
     /// What is logged
     #[arg(short, long, value_enum, default_value = "info")]
     pub(crate) log_level: Level,
     /// Print the version and exit
-    #[arg(short, long, action = clap::ArgAction::Version)]
+    #[arg(short, long, action = ArgAction::Version)]
     version: Option<bool>,
 }
 
@@ -84,5 +88,7 @@ mod tests {
         let arguments = parse(&["x", "-a", "/a/b.sock", "-l", "debug"]);
         assert_eq!(arguments.ttrpc(), PathBuf::from("/a/b.sock.ttrpc"));
         assert_eq!(arguments.log_level, Level::Debug);
+        assert!(arguments.favor_dynmods);
+        assert!(!parse(&["x", "--favor-dynmods=false"]).favor_dynmods);
     }
 }

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod favor_dynmods;
 mod lock;
 mod log;
 mod serve;

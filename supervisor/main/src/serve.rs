@@ -32,9 +32,10 @@ use supervisor_services::{
 use supervisor_snapshots::service::{DiffService, SnapshotsService};
 use supervisor_snapshots::{Overlay, Snapshotter};
 use supervisor_tasks::{Reaper, Tasks};
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_stream::wrappers::UnixListenerStream;
+use tokio_stream::{Stream, StreamExt};
 use tonic::transport::Server;
 use tower::layer::util::{Identity, Stack};
 
@@ -43,6 +44,8 @@ type Layers = Stack<TraceLayer, Identity>;
 
 /// How long calls may take to end once the supervisor was told to.
 const GRACE: Duration = Duration::from_secs(1);
+/// How long a listener rests whose connections cannot be taken.
+const REST: Duration = Duration::from_millis(100);
 /// Bytes that one stream may send before it is read; blobs come in messages of up to a few MiB.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
@@ -129,10 +132,13 @@ pub(crate) async fn serve(arguments: &Arguments, stores: Stores) -> anyhow::Resu
     let forwarded = bind(&ttrpc, 0o600)?;
     let listener = bind(&grpc, 0o660)?;
     tokio::spawn(forward::serve(forwarded, supervisor.tasks.clone()));
+    if arguments.favor_dynmods {
+        tokio::task::spawn_blocking(crate::favor_dynmods::switch_on);
+    }
     tracing::info!(address = %grpc.display(), root = %arguments.root.display(), "serving");
     let (stop, stopping) = tokio::sync::oneshot::channel::<()>();
     let server = router(supervisor, introspection, content, snapshots)
-        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async {
+        .serve_with_incoming_shutdown(connections(listener), async {
             let _ = stopping.await;
         });
     let result = run_until(server, stopped, stop).await;
@@ -142,6 +148,18 @@ pub(crate) async fn serve(arguments: &Arguments, stores: Stores) -> anyhow::Resu
     records.flush().await?;
     tracing::info!("stopped; containers go on");
     result
+}
+
+/// Connections as they come. One that cannot be taken, mostly for want of descriptors, would be
+/// there again at once: the next attempt waits.
+fn connections(listener: UnixListener) -> impl Stream<Item = std::io::Result<UnixStream>> {
+    UnixListenerStream::new(listener).then(async |connection| {
+        if let Err(error) = &connection {
+            tracing::warn!(%error, "cannot take a connection");
+            tokio::time::sleep(REST).await;
+        }
+        connection
+    })
 }
 
 /// Runs the server until told to stop, then gives calls under way a moment.
@@ -188,6 +206,7 @@ fn router(
     let collector = supervisor.collector.clone();
     let images = images.when_ended(move || collector.schedule());
     let streams = Streams::default();
+    let events = supervisor.events.clone();
     Server::builder()
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -201,7 +220,10 @@ fn router(
         .add_service(sized!(IntrospectionServer, introspection))
         .add_service(sized!(LeasesServer, LeasesService(supervisor.clone())))
         .add_service(sized!(NamespacesServer, NamespacesService(supervisor.clone())))
-        .add_service(sized!(SnapshotsServer, SnapshotsService::new(snapshotters)))
+        .add_service(sized!(
+            SnapshotsServer,
+            SnapshotsService::new(snapshotters).announcing(events)
+        ))
         .add_service(sized!(StreamingServer, StreamingService::new(streams.clone())))
         .add_service(sized!(TasksServer, TasksService(supervisor)))
         .add_service(sized!(TransferServer, TransferService::new(images, streams)))

@@ -45,6 +45,11 @@ impl Program {
         self.home.path().join("state")
     }
 
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.home.path().join("log")).unwrap()
+    }
+
     /// A message in the namespace `test`.
     #[expect(clippy::unused_self, reason = "reads as what it is: a request to this program")]
     pub(crate) fn request<T>(&self, message: T) -> Request<T> {

@@ -13,13 +13,17 @@ use contracts_supervisor_api::services::health::HealthCheckRequest;
 use contracts_supervisor_api::services::health::health_client::HealthClient;
 use contracts_supervisor_api::services::images::images_client::ImagesClient;
 use contracts_supervisor_api::services::images::{
-    CreateImageRequest, DeleteImageRequest, GetImageRequest, Image,
+    CreateImageRequest, DeleteImageRequest, GetImageRequest, Image, UpdateImageRequest,
 };
 use contracts_supervisor_api::services::introspection::PluginsRequest;
 use contracts_supervisor_api::services::introspection::introspection_client::IntrospectionClient;
 use contracts_supervisor_api::services::namespaces::namespaces_client::NamespacesClient;
 use contracts_supervisor_api::services::namespaces::{
     DeleteNamespaceRequest, ListNamespacesRequest,
+};
+use contracts_supervisor_api::services::snapshots::snapshots_client::SnapshotsClient;
+use contracts_supervisor_api::services::snapshots::{
+    CommitSnapshotRequest, PrepareSnapshotRequest, RemoveSnapshotRequest,
 };
 use contracts_supervisor_api::tonic::{Code, Request};
 use contracts_supervisor_api::types::Descriptor;
@@ -121,6 +125,11 @@ async fn changes_are_told_to_who_subscribed_and_a_full_namespace_stays() {
     let elsewhere = Descriptor { digest: "sha256:other".to_owned(), ..Descriptor::default() };
     let refused = images.delete(program.request(request("wanted", Some(elsewhere)))).await;
     assert_eq!(refused.unwrap_err().code(), Code::NotFound);
+    let untargeted = Image { target: None, ..image("wanted") };
+    let request_update =
+        UpdateImageRequest { image: Some(untargeted), update_mask: None, source_date_epoch: None };
+    let refused = images.update(program.request(request_update)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
     let get = || GetImageRequest { name: "wanted".to_owned() };
     images.get(program.request(get())).await.unwrap();
     for name in ["other", "wanted"] {
@@ -152,4 +161,34 @@ async fn what_is_offered_can_be_asked() {
     assert_ne!(server.pidns, 0);
     let mut health = HealthClient::new(program.channel.clone());
     wait_for("health", async || health.check(HealthCheckRequest::default()).await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn what_becomes_of_a_snapshot_is_told() {
+    let program = Program::start().await;
+    let mut snapshots = SnapshotsClient::new(program.channel.clone());
+    let mut events = EventsClient::new(program.channel.clone());
+    let filters = vec![r#"topic~="^/snapshot/",event.snapshotter==overlayfs"#.to_owned()];
+    let mut stream = events.subscribe(SubscribeRequest { filters }).await.unwrap().into_inner();
+    let snapshotter = || "overlayfs".to_owned();
+    let prepare = PrepareSnapshotRequest {
+        snapshotter: snapshotter(),
+        key: "active".to_owned(),
+        ..PrepareSnapshotRequest::default()
+    };
+    snapshots.prepare(program.request(prepare)).await.unwrap();
+    let commit = CommitSnapshotRequest {
+        snapshotter: snapshotter(),
+        name: "done".to_owned(),
+        key: "active".to_owned(),
+        ..CommitSnapshotRequest::default()
+    };
+    snapshots.commit(program.request(commit)).await.unwrap();
+    let remove = RemoveSnapshotRequest { snapshotter: snapshotter(), key: "done".to_owned() };
+    snapshots.remove(program.request(remove)).await.unwrap();
+    let mut topics = Vec::new();
+    while topics.len() < 3 {
+        topics.push(stream.message().await.unwrap().unwrap().topic);
+    }
+    assert_eq!(topics, ["/snapshot/prepare", "/snapshot/commit", "/snapshot/remove"]);
 }

@@ -45,11 +45,15 @@ impl Story {
 
     /// A container record of this command.
     async fn describe(&self, id: &str, runtime: &str, command: &[&str]) {
-        let mut process = process(command);
-        process["terminal"] = false.into();
+        self.describe_in_group(id, runtime, command, id).await;
+    }
+
+    /// The same, for a shim that it shares with others of its group.
+    async fn describe_in_group(&self, id: &str, runtime: &str, command: &[&str], group: &str) {
         let spec = serde_json::json!({
             "ociVersion": "1.0.2",
-            "process": process,
+            "process": process(command),
+            "annotations": {"io.containerd.runc.v2.group": group},
             "root": {"path": "rootfs"},
             "hostname": id,
             "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
@@ -84,7 +88,11 @@ impl Story {
 
     /// A running container.
     async fn run(&self, id: &str, command: &[&str]) -> u32 {
-        self.describe(id, "io.containerd.runc.v2", command).await;
+        self.run_in_group(id, command, id).await
+    }
+
+    async fn run_in_group(&self, id: &str, command: &[&str], group: &str) -> u32 {
+        self.describe_in_group(id, "io.containerd.runc.v2", command, group).await;
         let mut tasks = self.tasks();
         tasks.create(self.program.request(self.new_task(id))).await.unwrap();
         let start = StartRequest { container_id: id.to_owned(), exec_id: String::new() };
@@ -253,6 +261,29 @@ async fn a_dead_shims_container_is_ended_and_its_status_kept_until_collected() {
     assert_eq!(story.wait(c, "").await, 137);
     assert_eq!(story.delete(c).await, 137);
     story.is_gone(c).await;
+}
+
+#[tokio::test]
+async fn tasks_of_a_group_share_a_shim_until_the_last_is_deleted() {
+    let mut story = Story::begin().await;
+    let (first, second) = (&unique("pod"), &unique("member"));
+    story.run_in_group(first, &["sleep", "1000"], first).await;
+    story.run_in_group(second, &["sleep", "1000"], first).await;
+    let address = |id: &str| std::fs::read_to_string(story.bundle(id).join("address")).unwrap();
+    assert_eq!(address(first), address(second));
+    let socket = PathBuf::from(address(first).trim().trim_start_matches("unix://"));
+    story.kill(second).await;
+    story.wait(second, "").await;
+    story.delete(second).await;
+    story.is_gone(second).await;
+    story.program.replace().await;
+    assert_eq!(story.status(first).await, Ok(Status::Running));
+    story.kill(first).await;
+    story.wait(first, "").await;
+    story.delete(first).await;
+    story.is_gone(first).await;
+    wait_for("the shim's end", async || !socket.exists()).await;
+    assert!(!story.program.log().contains("shim does not leave"));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! `containerd.services.snapshots.v1.Snapshots` over the snapshotters that there are.
 
 use crate::snapshotter::{NewSnapshot, SnapshotError, Snapshotter};
+use contracts_supervisor_api::events::{SnapshotCommit, SnapshotPrepare, SnapshotRemove};
 use contracts_supervisor_api::services::snapshots::snapshots_server::Snapshots;
 use contracts_supervisor_api::services::snapshots::{
     CleanupRequest, CommitSnapshotRequest, ListSnapshotsRequest, ListSnapshotsResponse,
@@ -8,10 +9,11 @@ use contracts_supervisor_api::services::snapshots::{
     RemoveSnapshotRequest, StatSnapshotRequest, StatSnapshotResponse, UpdateSnapshotRequest,
     UpdateSnapshotResponse, UsageRequest, UsageResponse, ViewSnapshotRequest, ViewSnapshotResponse,
 };
-use contracts_supervisor_api::status;
+use contracts_supervisor_api::{status, topics};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use std::sync::Arc;
 use supervisor_content::request::{blocking, filters, lease, namespace};
+use supervisor_events::Exchange;
 use tonic::{Request, Response, Status, async_trait};
 
 /// Records sent in one message of a list.
@@ -20,13 +22,20 @@ const PAGE: usize = 100;
 /// The gRPC service.
 pub struct SnapshotsService {
     snapshotters: Vec<Arc<dyn Snapshotter>>,
+    events: Exchange,
 }
 
 impl SnapshotsService {
     /// A service over these snapshotters; each is found by its name.
     #[must_use]
     pub fn new(snapshotters: Vec<Arc<dyn Snapshotter>>) -> Self {
-        Self { snapshotters }
+        Self { snapshotters, events: Exchange::default() }
+    }
+
+    /// The same, telling on this exchange what it changed.
+    #[must_use]
+    pub fn announcing(self, events: Exchange) -> Self {
+        Self { events, ..self }
     }
 
     fn find(&self, name: &str) -> Result<Arc<dyn Snapshotter>, Status> {
@@ -51,11 +60,15 @@ impl Snapshots for SnapshotsService {
     ) -> Result<Response<PrepareSnapshotResponse>, Status> {
         let (namespace, lease) = (namespace(request.metadata())?, lease(request.metadata()));
         let PrepareSnapshotRequest { snapshotter, key, parent, labels } = request.into_inner();
-        let snapshotter = self.find(&snapshotter)?;
+        let (snapshotter, of) = (self.find(&snapshotter)?, snapshotter);
+        let events = self.events.clone();
         let mounts = blocking(move || {
             let lease = lease.as_deref();
             let new = NewSnapshot { key: &key, parent: &parent, labels: &labels, lease };
-            snapshotter.prepare(&namespace, new)
+            let mounts = snapshotter.prepare(&namespace, new)?;
+            let event = SnapshotPrepare { key, parent, snapshotter: of };
+            events.publish(&namespace, topics::SNAPSHOT_PREPARE, &event);
+            Ok::<_, SnapshotError>(mounts)
         })
         .await?;
         Ok(Response::new(PrepareSnapshotResponse { mounts }))
@@ -98,14 +111,15 @@ impl Snapshots for SnapshotsService {
             return Err(Status::unimplemented("commit onto another parent"));
         }
         let snapshotter = self.find(&request.snapshotter)?;
+        let events = self.events.clone();
         blocking(move || {
-            let CommitSnapshotRequest { name, key, labels, .. } = &request;
+            let CommitSnapshotRequest { name, key, labels, snapshotter: of, .. } = request;
             let lease = lease.as_deref();
-            snapshotter.commit(
-                &namespace,
-                key,
-                NewSnapshot { key: name, parent: "", labels, lease },
-            )
+            let new = NewSnapshot { key: &name, parent: "", labels: &labels, lease };
+            snapshotter.commit(&namespace, &key, new)?;
+            let event = SnapshotCommit { key, name, snapshotter: of };
+            events.publish(&namespace, topics::SNAPSHOT_COMMIT, &event);
+            Ok::<_, SnapshotError>(())
         })
         .await?;
         Ok(Response::new(()))
@@ -117,8 +131,15 @@ impl Snapshots for SnapshotsService {
     ) -> Result<Response<()>, Status> {
         let namespace = namespace(request.metadata())?;
         let RemoveSnapshotRequest { snapshotter, key } = request.into_inner();
-        let snapshotter = self.find(&snapshotter)?;
-        blocking(move || snapshotter.remove(&namespace, &key)).await?;
+        let (snapshotter, of) = (self.find(&snapshotter)?, snapshotter);
+        let events = self.events.clone();
+        blocking(move || {
+            snapshotter.remove(&namespace, &key)?;
+            let event = SnapshotRemove { key, snapshotter: of };
+            events.publish(&namespace, topics::SNAPSHOT_REMOVE, &event);
+            Ok::<_, SnapshotError>(())
+        })
+        .await?;
         Ok(Response::new(()))
     }
 
