@@ -41,11 +41,24 @@ pub fn replace(path: &Path, content: &[u8], mode: u32, durability: Durability) -
 /// # Errors
 /// Opening or syncing the parent directory failed.
 pub fn sync_parent(path: &Path) -> io::Result<()> {
-    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    let parent = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => Path::new("/"),
+    };
+    File::open(parent)?.sync_all()
 }
 
 fn write_new(path: &Path, content: &[u8], mode: u32, durability: Durability) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    let create = || OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let mut file = match create() {
+        // Left by a process that had this number before us and died over it.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            std::fs::remove_file(path)?;
+            create()?
+        }
+        result => result?,
+    };
     file.write_all(content)?;
     if durability == Durability::PowerLoss {
         file.sync_all()?;
@@ -75,6 +88,21 @@ mod tests {
         replace(&path, b"two", 0o600, Durability::PowerLoss).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
         assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1);
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn what_a_dead_process_of_the_same_number_left_is_no_hindrance() {
+        let directory = std::env::temp_dir().join(format!("base-files-old-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("state.json");
+        for number in 0..64 {
+            let stale = format!(".state.json.{}.{number}.new", std::process::id());
+            std::fs::write(directory.join(stale), "half").unwrap();
+        }
+        replace(&path, b"whole", 0o600, Durability::Processes).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"whole");
+        assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 64);
         std::fs::remove_dir_all(&directory).unwrap();
     }
 

@@ -215,6 +215,41 @@ fn a_bridge_with_a_veth_into_another_namespace_is_seen_by_ip() {
 }
 
 #[test]
+fn a_link_moves_under_another_name_with_the_addresses_of_both_families() {
+    in_new_namespace(|| {
+        output_of("ip", &["link", "add", "away", "type", "veth", "peer", "name", "other"]);
+        output_of("ip", &["address", "add", "192.0.2.7/24", "brd", "+", "dev", "away"]);
+        output_of("ip", &["address", "add", "2001:db8::7/64", "nodad", "dev", "away"]);
+        output_of("ip", &["link", "set", "away", "up"]);
+        let mut routes = RouteSocket::open().unwrap();
+        let link = routes.link("away").unwrap().unwrap();
+        let addresses = routes.interface_addresses(link.index).unwrap();
+        let global = addresses.iter().filter(|address| address.is_global && address.is_permanent);
+        assert_eq!(global.count(), 2, "{addresses:?}");
+        in_new_namespace(|| {
+            let inside = File::open("/proc/thread-self/ns/net").unwrap();
+            let mut changes = Changes::new();
+            changes.set_link_down(link.index);
+            changes.move_link(link.index, inside.as_fd(), "here");
+            routes.apply(&changes).unwrap();
+            let mut own = RouteSocket::open().unwrap();
+            let index = own.link("here").unwrap().unwrap().index;
+            let mut changes = Changes::new();
+            for address in addresses.iter().filter(|address| address.is_global) {
+                changes.add_interface_address(index, address);
+            }
+            changes.set_link_up(index);
+            own.apply(&changes).unwrap();
+            let shown = output_of("ip", &["address", "show", "here"]);
+            for part in ["inet 192.0.2.7/24 brd 192.0.2.255", "inet6 2001:db8::7/64", "UP"] {
+                assert!(shown.contains(part), "{part} is not in {shown}");
+            }
+        });
+        assert!(routes.link("away").unwrap().is_none());
+    });
+}
+
+#[test]
 fn a_refused_change_is_named() {
     in_new_namespace(|| {
         let mut changes = Changes::new();

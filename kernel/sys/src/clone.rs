@@ -94,3 +94,19 @@ fn clone_as(
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     Ok(Cloned::Parent { pid: i32::try_from(pid).unwrap_or(i32::MAX), pidfd })
 }
+
+/// Forks; the child gets `None`, the caller the child's pid. For where [`clone3`] is not allowed:
+/// Docker's system call filter denies it.
+///
+/// As for [`clone3`], the caller must be single-threaded.
+///
+/// <https://man7.org/linux/man-pages/man2/fork.2.html>
+///
+/// # Errors
+/// The kernel's.
+pub fn fork() -> Result<Option<i32>> {
+    // SAFETY: fork has no preconditions; that only one thread runs is the caller's promise, see
+    // above.
+    let pid = check(libc::c_long::from(unsafe { libc::fork() }))?;
+    Ok((pid != 0).then(|| i32::try_from(pid).unwrap_or(i32::MAX)))
+}

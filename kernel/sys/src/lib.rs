@@ -5,10 +5,11 @@
 //! call may be. A function returns the bare [`Errno`]; the caller's error enum says which step it
 //! was and what it acted on.
 //!
-//! - [`clone3`], [`clone_sibling`], [`execve`], [`exit_now`]: processes.
+//! - [`clone3`], [`clone_sibling`], [`fork`], [`execve`], [`exit_now`]: processes.
 //! - [`close_all_but`] closes what a forked child must not keep.
 //! - [`setns`], [`unshare`], [`namespace_of`]: namespaces.
 //! - [`mount`]: the calls that make and change mounts by descriptor.
+//! - [`overlay`]: overlay mounts for kernels before 6.8.
 //! - [`message`]: datagrams with descriptors between parent and child.
 //! - [`datagram`]: IPv6 datagrams with the address that they were sent to.
 //! - [`seccomp`], [`network`], [`keyring`], [`scheduling`], [`bpf`], [`signals`]: one facility each.
@@ -26,11 +27,12 @@ pub mod message;
 pub mod mount;
 mod namespaces;
 pub mod network;
+pub mod overlay;
 pub mod scheduling;
 pub mod seccomp;
 pub mod signals;
 
-pub use clone::{CloneFlags, Cloned, clone_sibling, clone3};
+pub use clone::{CloneFlags, Cloned, clone_sibling, clone3, fork};
 pub use descriptors::close_all_but;
 pub use execute::{
     close_on_exec_from, execute_descriptor, executed_descriptor, execve, exit_now, is_inherited,

@@ -40,7 +40,7 @@ impl Hierarchy {
 pub fn locate(cgroups_path: &str, id: &str) -> Result<Box<dyn Cgroup>, Error> {
     let wanted = if cgroups_path.is_empty() { id } else { cgroups_path };
     if !wanted.starts_with('/') && wanted.matches(':').count() == 2 {
-        return Err(Error::Systemd(wanted.to_owned()));
+        return Err(Error::NeedsSystemd(wanted.to_owned()));
     }
     let path = Path::new(wanted);
     if path.components().any(|part| matches!(part, Component::ParentDir)) || wanted == "/" {
@@ -60,6 +60,7 @@ pub fn locate(cgroups_path: &str, id: &str) -> Result<Box<dyn Cgroup>, Error> {
                 controllers: String::new(),
                 path: place(MOUNT_POINT.into(), own),
             }],
+            scope: None,
         }));
     }
     let mut mounts = None;
@@ -88,7 +89,7 @@ pub fn locate(cgroups_path: &str, id: &str) -> Result<Box<dyn Cgroup>, Error> {
             path: place(hybrid, own),
         });
     }
-    Ok(reopen(Record { unified: false, hierarchies }))
+    Ok(reopen(Record { unified: false, hierarchies, scope: None }))
 }
 
 /// Controllers and path of a line of `/proc/self/cgroup` (`cgroups(7)`); cgroup v2's is left out.

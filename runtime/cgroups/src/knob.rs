@@ -1,8 +1,10 @@
 //! The files of a cgroup: read, written, counted, removed.
 
 use crate::Error;
+use base_oci::runtime::Rdma;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,29 @@ const REMOVE_ATTEMPTS: u32 = 200;
 /// Writes a value to a file of a cgroup.
 pub(crate) fn write(folder: &Path, file: &str, value: impl Display) -> Result<(), Error> {
     Knob::open(folder, file)?.write(value)
+}
+
+/// As [`write`]; does nothing where this kernel has no such file.
+pub(crate) fn write_if_present(
+    folder: &Path,
+    file: &str,
+    value: impl Display,
+) -> Result<(), Error> {
+    match write(folder, file, value) {
+        Err(error) if error.errno() == Some(Errno::NOENT) => Ok(()),
+        result => result,
+    }
+}
+
+/// Writes the ceilings of RDMA devices, in the form that both versions have.
+pub(crate) fn write_rdma(folder: &Path, devices: &BTreeMap<String, Rdma>) -> Result<(), Error> {
+    for (device, limits) in devices {
+        let count = |count: Option<u32>| count.map_or_else(|| "max".to_owned(), |n| n.to_string());
+        let (handles, objects) = (count(limits.hca_handles), count(limits.hca_objects));
+        let value = format!("{device} hca_handle={handles} hca_object={objects}");
+        write(folder, "rdma.max", value)?;
+    }
+    Ok(())
 }
 
 /// A file of a cgroup that several values are written to.
@@ -108,6 +133,17 @@ pub(crate) fn make(folder: &Path) -> Result<bool, Error> {
         }
     }
     Err(failed(Errno::NOENT))
+}
+
+/// Fails where a folder that was there before has processes, its own or below.
+pub(crate) fn expect_nobody_in(folder: &Path) -> Result<(), Error> {
+    match processes(folder) {
+        Ok(found) if found.is_empty() => Ok(()),
+        Ok(found) => Err(Error::NotEmpty(found.len())),
+        // It was removed meanwhile, or is one of v2 that only threads may be in.
+        Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::NODEV)) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// The folders below, deepest first, without the folder itself.

@@ -3,19 +3,26 @@
 //! A container's cgroup is found ([`locate`]) from the configuration's path, made before the
 //! container's first process exists, and found again ([`reopen`]) from a [`Record`] that the
 //! container's state keeps. [`Cgroup`] is what can be done with it, whichever version the host
-//! runs; which it is, is decided here and nowhere else.
+//! runs, and whether its folders are made here or a scope by systemd ([`locate_scope`]); which it
+//! is, is decided here and nowhere else. [`resctrl`] is its neighbour for caches
+//! and memory bandwidth (Intel RDT).
 //!
-//! Not here: mounting hierarchies (the host's business), and the systemd driver.
+//! Not here: mounting hierarchies (the host's business).
 
 #![forbid(unsafe_code)]
 
+mod below;
 mod devices;
 mod discover;
 mod knob;
+pub mod resctrl;
+mod systemd;
 mod v1;
 mod v2;
 
+pub use below::Below;
 pub use discover::{Hierarchy, locate};
+pub use systemd::{BusError, Error as SystemdError, Scope, locate as locate_scope};
 
 use base_errors::{Classify, Kind};
 use base_oci::runtime::Resources;
@@ -26,11 +33,18 @@ use std::path::PathBuf;
 
 /// A container's cgroup, in one hierarchy or several.
 pub trait Cgroup {
-    /// Makes the folders. Those that exist already are used as they are.
+    /// Makes the folders; one that exists is used if nobody is in it. Whether any is new: those
+    /// are the ones to be removed when the container does not come to be. `first` is the process
+    /// that they are made for, where it exists already ([`Cgroup::needs_process`]).
     ///
     /// # Errors
-    /// The kernel's.
-    fn create(&self) -> Result<(), Error>;
+    /// A folder has processes or is frozen, or the kernel refuses; then none that is new is left.
+    fn create(&self, first: Option<i32>) -> Result<bool, Error>;
+
+    /// Whether it cannot be made without a process that is put in at once.
+    fn needs_process(&self) -> bool {
+        false
+    }
 
     /// Sets limits; those that are left out stay.
     ///
@@ -49,6 +63,13 @@ pub trait Cgroup {
     /// # Errors
     /// The kernel's.
     fn attach(&self, pid: i32) -> Result<(), Error>;
+
+    /// Puts a further process in: into a group below where `below` says so, else beside `init`,
+    /// should that have moved itself (cgroup v2 allows no process above others).
+    ///
+    /// # Errors
+    /// The kernel's; there is no such group below.
+    fn attach_further(&self, pid: i32, below: &Below, init: i32) -> Result<(), Error>;
 
     /// The folder for a clone straight into the cgroup, where that exists.
     fn clone_target(&self) -> Option<OwnedFd>;
@@ -94,12 +115,16 @@ pub struct Record {
     pub unified: bool,
     /// Its folders.
     pub hierarchies: Vec<Hierarchy>,
+    /// The scope that systemd keeps for it, if that is the driver.
+    pub scope: Option<Scope>,
 }
 
 /// The cgroup of a record.
 #[must_use]
 pub fn reopen(record: Record) -> Box<dyn Cgroup> {
-    if record.unified {
+    if let Some(scope) = record.scope.clone() {
+        Box::new(systemd::Systemd::new(record, scope))
+    } else if record.unified {
         Box::new(v2::Unified::new(record))
     } else {
         Box::new(v1::Split::new(record))
@@ -113,8 +138,11 @@ pub enum Error {
     #[error("cgroup path {0:?} is not valid")]
     InvalidPath(String),
     /// A systemd path, which needs the systemd driver.
-    #[error("cgroup path {0:?} is systemd's: the systemd cgroup driver is not implemented")]
-    Systemd(String),
+    #[error("cgroup path {0:?} is systemd's: it needs --systemd-cgroup")]
+    NeedsSystemd(String),
+    /// systemd could not be asked, or refused.
+    #[error(transparent)]
+    Systemd(#[from] SystemdError),
     /// A limit needs a controller that this host does not have mounted.
     #[error("{0} is limited, but this host has no cgroup controller for it")]
     NoController(&'static str),
@@ -134,6 +162,29 @@ pub enum Error {
         /// Bytes of the new limit.
         limit: i64,
     },
+    /// The cgroup was there before, and is in use.
+    #[error("container's cgroup is not empty: {0} process(es) found")]
+    NotEmpty(usize),
+    /// The cgroup was there before, and its processes are stopped.
+    #[error("container's cgroup unexpectedly frozen")]
+    Frozen,
+    /// Files of cgroup v2 were named on a host with v1.
+    #[error("invalid configuration: cannot use unified on cgroup v1")]
+    NotUnified,
+    /// Limits of caches or memory bandwidth on a machine that has none.
+    #[error("intelRdt is specified in config, but Intel RDT is not enabled")]
+    NoResctrl,
+    /// A part of it that this machine does not have.
+    #[error("intelRdt.{field} is specified in config, but Intel RDT/{what} is not enabled")]
+    NoResctrlPart {
+        /// Which property.
+        field: &'static str,
+        /// What it needs.
+        what: &'static str,
+    },
+    /// A class of service has to exist when nothing is said about it.
+    #[error("clos dir {} has to exist where neither schemata, l3CacheSchema nor memBwSchema is set", .0.display())]
+    NoClass(PathBuf),
     /// The freezer did not come to rest.
     #[error("cgroup {} did not freeze in time", .0.display())]
     Freezing(PathBuf),
@@ -156,6 +207,7 @@ impl Error {
     pub fn errno(&self) -> Option<Errno> {
         match self {
             Self::Refused { errno, .. } => Some(*errno),
+            Self::Systemd(error) => error.errno(),
             _ => None,
         }
     }
@@ -164,9 +216,18 @@ impl Error {
 impl Classify for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::InvalidPath(_) | Self::Invalid { .. } => Kind::InvalidArgument,
-            Self::Systemd(_) => Kind::Unimplemented,
-            Self::NoController(_) | Self::MemoryInUse { .. } => Kind::FailedPrecondition,
+            Self::InvalidPath(_)
+            | Self::NeedsSystemd(_)
+            | Self::Invalid { .. }
+            | Self::NotUnified => Kind::InvalidArgument,
+            Self::Systemd(error) => error.kind(),
+            Self::NoController(_)
+            | Self::MemoryInUse { .. }
+            | Self::NotEmpty(_)
+            | Self::Frozen
+            | Self::NoResctrl
+            | Self::NoResctrlPart { .. }
+            | Self::NoClass(_) => Kind::FailedPrecondition,
             Self::Freezing(_) => Kind::DeadlineExceeded,
             Self::Refused { errno, .. } => Kind::from_io(&(*errno).into()),
         }

@@ -5,7 +5,7 @@ mod stats;
 
 use crate::devices::{Kind, Rule, effective};
 use crate::knob::Knob;
-use crate::{Cgroup, Error, Hierarchy, Record, knob};
+use crate::{Below, Cgroup, Error, Hierarchy, Record, knob};
 use base_oci::runtime::Resources;
 use contracts_runtime_api::Stats;
 use std::fmt::Write as _;
@@ -35,14 +35,29 @@ impl Split {
 }
 
 impl Cgroup for Split {
-    fn create(&self) -> Result<(), Error> {
-        for hierarchy in self.hierarchies() {
-            let is_new = knob::make(&hierarchy.path)?;
-            if is_new && hierarchy.has("cpuset") {
-                inherit_cpuset(&hierarchy.path)?;
+    fn create(&self, _: Option<i32>) -> Result<bool, Error> {
+        let mut new = Vec::with_capacity(self.hierarchies().len());
+        let made = self.hierarchies().iter().try_for_each(|hierarchy| {
+            if knob::make(&hierarchy.path)? {
+                new.push(hierarchy.path.as_path());
+            } else {
+                knob::expect_nobody_in(&hierarchy.path)?;
+            }
+            if hierarchy.has("cpuset") { inherit_cpuset(&hierarchy.path) } else { Ok(()) }
+        });
+        let checked = match made {
+            Ok(()) if new.len() < self.hierarchies().len() && self.is_frozen() => {
+                Err(Error::Frozen)
+            }
+            Ok(()) => Ok(!new.is_empty()),
+            Err(error) => Err(error),
+        };
+        if checked.is_err() {
+            for folder in new {
+                let _ = knob::remove(folder);
             }
         }
-        Ok(())
+        checked
     }
 
     fn apply(&self, resources: &Resources) -> Result<(), Error> {
@@ -65,6 +80,16 @@ impl Cgroup for Split {
     fn attach(&self, pid: i32) -> Result<(), Error> {
         for hierarchy in self.hierarchies() {
             knob::write(&hierarchy.path, "cgroup.procs", pid)?;
+        }
+        Ok(())
+    }
+
+    fn attach_further(&self, pid: i32, below: &Below, _: i32) -> Result<(), Error> {
+        if let Some(name) = below.unknown(|name| self.folder(name).is_some()) {
+            return Err(Error::Invalid { what: "cgroup controller", value: name.to_owned() });
+        }
+        for hierarchy in self.hierarchies() {
+            knob::write(&below.of(&hierarchy.path, &hierarchy.controllers), "cgroup.procs", pid)?;
         }
         Ok(())
     }
@@ -150,7 +175,7 @@ fn line(rule: &Rule) -> String {
 }
 
 /// A new cpuset has no CPUs and takes no process; it gets its parent's.
-fn inherit_cpuset(folder: &Path) -> Result<(), Error> {
+pub(crate) fn inherit_cpuset(folder: &Path) -> Result<(), Error> {
     for file in ["cpuset.cpus", "cpuset.mems"] {
         if !knob::read(folder, file)?.is_empty() {
             continue;

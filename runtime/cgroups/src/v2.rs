@@ -1,11 +1,11 @@
 //! Cgroup v2: one folder.
 
 mod device_program;
-mod limits;
+pub(crate) mod limits;
 mod stats;
 
 use crate::devices::effective;
-use crate::{Cgroup, Error, Record, knob};
+use crate::{Below, Cgroup, Error, Record, knob};
 use base_oci::runtime::Resources;
 use contracts_runtime_api::Stats;
 use rustix::fs::{Mode, OFlags};
@@ -41,30 +41,16 @@ impl Unified {
 }
 
 impl Cgroup for Unified {
-    fn create(&self) -> Result<(), Error> {
-        knob::make(self.folder())?;
-        // A controller works in a folder only when each folder above passes it on.
-        let mut above: Vec<PathBuf> = self
-            .folder()
-            .ancestors()
-            .skip(1)
-            .take_while(|folder| folder.starts_with(MOUNT_POINT))
-            .map(Path::to_owned)
-            .collect();
-        above.reverse();
-        for folder in above {
-            let offered = knob::read(&folder, "cgroup.controllers").unwrap_or_default();
-            let passed = knob::read(&folder, "cgroup.subtree_control").unwrap_or_default();
-            for controller in offered.split_whitespace() {
-                if !passed.split_whitespace().any(|name| name == controller) {
-                    // A folder with processes of its own, or a delegated one: what is missing
-                    // then shows when a limit needs it.
-                    let _ =
-                        knob::write(&folder, "cgroup.subtree_control", format!("+{controller}"));
-                }
+    fn create(&self, _: Option<i32>) -> Result<bool, Error> {
+        let is_new = knob::make(self.folder())?;
+        if !is_new {
+            knob::expect_nobody_in(self.folder())?;
+            if self.is_frozen() {
+                return Err(Error::Frozen);
             }
         }
-        Ok(())
+        pass_on_controllers(self.folder());
+        Ok(is_new)
     }
 
     fn apply(&self, resources: &Resources) -> Result<(), Error> {
@@ -90,6 +76,17 @@ impl Cgroup for Unified {
 
     fn attach(&self, pid: i32) -> Result<(), Error> {
         knob::write(self.folder(), "cgroup.procs", pid)
+    }
+
+    fn attach_further(&self, pid: i32, below: &Below, init: i32) -> Result<(), Error> {
+        let named = knob::write(&below.of(self.folder(), ""), "cgroup.procs", pid);
+        match named {
+            Err(error) if below.is_empty() => {
+                let beside = folder_of(init).ok_or(error)?;
+                knob::write(&beside, "cgroup.procs", pid)
+            }
+            result => result,
+        }
     }
 
     fn clone_target(&self) -> Option<OwnedFd> {
@@ -133,4 +130,33 @@ impl Cgroup for Unified {
     fn record(&self) -> Record {
         self.0.clone()
     }
+}
+
+/// Has each folder above pass its controllers on: one works in a folder only then.
+pub(crate) fn pass_on_controllers(folder: &Path) {
+    let mut above: Vec<PathBuf> = folder
+        .ancestors()
+        .skip(1)
+        .take_while(|folder| folder.starts_with(MOUNT_POINT))
+        .map(Path::to_owned)
+        .collect();
+    above.reverse();
+    for folder in above {
+        let offered = knob::read(&folder, "cgroup.controllers").unwrap_or_default();
+        let passed = knob::read(&folder, "cgroup.subtree_control").unwrap_or_default();
+        for controller in offered.split_whitespace() {
+            if !passed.split_whitespace().any(|name| name == controller) {
+                // A folder with processes of its own, or a delegated one: what is missing
+                // then shows when a limit needs it.
+                let _ = knob::write(&folder, "cgroup.subtree_control", format!("+{controller}"));
+            }
+        }
+    }
+}
+
+/// The folder that a process is in now (`cgroups(7)`, `/proc/PID/cgroup`).
+fn folder_of(pid: i32) -> Option<PathBuf> {
+    let text = knob::read(&Path::new("/proc").join(pid.to_string()), "cgroup").ok()?;
+    let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    Some(Path::new(MOUNT_POINT).join(path))
 }

@@ -32,25 +32,19 @@ impl Sets {
         }
     }
 
-    /// Whether the program will keep this capability in its bounding set.
-    #[must_use]
-    pub fn may_gain(&self, name: &str) -> bool {
-        self.bounding & bits(&[name.to_owned()]) != 0
-    }
-
-    /// Lowers the bounding set; needs `CAP_SETPCAP`, so it comes before the others.
+    /// Lowers the bounding set; needs `CAP_SETPCAP`, so it comes before the others. Capabilities
+    /// of a kernel newer than this program go too: exec as root gives all that is left in it.
     ///
     /// # Errors
     /// The kernel's.
     pub fn apply_bounding(&self) -> Result<(), Error> {
-        for (number, name) in NAMES.iter().enumerate() {
-            let bit = 1_u64 << number;
-            if self.bounding & bit == 0 {
-                match remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(bit)) {
-                    // The kernel is older than the capability.
-                    Ok(()) | Err(rustix::io::Errno::INVAL) => {}
-                    Err(errno) => return Err(refused(format!("drop {name}"))(errno)),
-                }
+        for number in dropped(self.bounding) {
+            let bit = CapabilitySet::from_bits_retain(1 << number);
+            match remove_capability_from_bounding_set(bit) {
+                Ok(()) => {}
+                // The kernel knows no higher ones.
+                Err(rustix::io::Errno::INVAL) => return Ok(()),
+                Err(errno) => return Err(refused(format!("drop capability {number}"))(errno)),
             }
         }
         Ok(())
@@ -111,6 +105,11 @@ fn set(sets: CapabilitySets) -> Result<(), Error> {
     set_capabilities(None, sets).map_err(refused("set capabilities"))
 }
 
+/// The numbers that a bounding set leaves out, as far as the kernel's type of sets goes.
+fn dropped(bounding: u64) -> impl Iterator<Item = u32> {
+    (0..u64::BITS).filter(move |number| bounding & 1 << number == 0)
+}
+
 /// The bits of these names.
 fn bits(names: &[String]) -> u64 {
     let number = |name: &String| NAMES.iter().position(|known| known.eq_ignore_ascii_case(name));
@@ -131,6 +130,12 @@ mod tests {
         });
         assert_eq!(sets.bounding, 1 | 1 << 21);
         assert_eq!(sets.effective, 0);
-        assert!(sets.may_gain("CAP_SYS_ADMIN") && !sets.may_gain("CAP_SYS_PTRACE"));
+    }
+
+    #[test]
+    fn capabilities_without_a_name_yet_are_dropped_too() {
+        let all_named = (1_u64 << NAMES.len()) - 1;
+        assert_eq!(dropped(all_named).collect::<Vec<_>>(), (41..64).collect::<Vec<_>>());
+        assert_eq!(dropped(all_named & !(1 << 21)).next(), Some(21));
     }
 }

@@ -6,6 +6,22 @@ use kernel_paths::Procfs;
 use rustix::fs::{Gid, Mode, OFlags, Uid};
 use std::path::Path;
 
+/// What `setresuid(2)` reads as "no change".
+const NO_CHANGE: u32 = u32::MAX;
+
+/// Checks that the ids are ones that a process can have: -1 would leave it what it is, which is root.
+///
+/// # Errors
+/// An id is none.
+pub fn check(user: &User) -> Result<(), Error> {
+    for (what, id) in [("user id", user.uid), ("group id", user.gid)] {
+        if id == NO_CHANGE {
+            return Err(Error::Invalid { what, value: id.to_string() });
+        }
+    }
+    Ok(())
+}
+
 /// Becomes this user, keeping capabilities until they are set; the calling thread is the only one.
 ///
 /// `setgroups` is left out where a user namespace forbids it, and then the configuration must not

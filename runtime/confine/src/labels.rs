@@ -1,7 +1,9 @@
 //! AppArmor profiles and SELinux labels, where the kernel has them.
 
-use crate::Error;
+use crate::{Error, refused};
 use kernel_paths::Procfs;
+use rustix::fs::OFlags;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 /// Whether the kernel enforces AppArmor.
@@ -30,12 +32,22 @@ pub fn exec_label(apparmor: &str, selinux: &str) -> Option<String> {
     None
 }
 
-/// Writes a label for the calling thread's next exec.
+/// Opens the file that takes the label of the calling process' next exec.
+///
+/// # Errors
+/// The kernel's.
+pub fn open(procfs: &Procfs) -> Result<OwnedFd, Error> {
+    procfs
+        .open_file(Path::new("self/attr/exec"), OFlags::WRONLY)
+        .map_err(|source| Error::Procfs { step: "open the label".to_owned(), source })
+}
+
+/// Writes a label to that file.
 ///
 /// # Errors
 /// The kernel's: the profile is not loaded, or the label has no meaning.
-pub fn apply(procfs: &Procfs, label: &str) -> Result<(), Error> {
-    procfs
-        .write(Path::new("self/attr/exec"), label.as_bytes())
-        .map_err(|source| Error::Procfs { step: format!("set label {label:?}"), source })
+pub fn write(file: &OwnedFd, label: &str) -> Result<(), Error> {
+    rustix::io::retry_on_intr(|| rustix::io::write(file, label.as_bytes()))
+        .map(drop)
+        .map_err(refused(format!("set label {label:?}")))
 }

@@ -6,12 +6,13 @@
 //! controls.
 //!
 //! - [`seccomp`]: OCI profile to BPF.
-//! - [`capabilities`], [`rlimits`], [`identity`], [`scheduling`]: what their names say.
+//! - [`capabilities`], [`rlimits`], [`identity`], [`scheduling`], [`affinity`]: what their names say.
 //! - [`sysctls`]: kernel parameters that belong to a container's namespaces.
 //! - [`labels`]: AppArmor and SELinux, where the kernel has them.
 
 #![forbid(unsafe_code)]
 
+pub mod affinity;
 pub mod capabilities;
 pub mod identity;
 pub mod labels;
@@ -48,9 +49,6 @@ pub enum Error {
     /// The filter is longer than the kernel takes.
     #[error("seccomp filter has {0} instructions, more than the kernel's 4096")]
     FilterTooLong(usize),
-    /// Not offered yet.
-    #[error("{0}: not implemented")]
-    Unimplemented(&'static str),
     /// The kernel refused.
     #[error("{step}")]
     Refused {
@@ -78,14 +76,48 @@ impl Classify for Error {
             | Self::Duplicate { .. }
             | Self::HostSysctl(_)
             | Self::FilterTooLong(_) => Kind::InvalidArgument,
-            Self::Unimplemented(_) => Kind::Unimplemented,
             Self::Refused { errno, .. } => Kind::from_io(&(*errno).into()),
             Self::Procfs { source, .. } => source.kind(),
         }
     }
 }
 
+/// The bits of a list as the kernel writes them (`0-3,7`), none of them above `last_allowed`.
+fn list_mask(what: &'static str, list: &str, last_allowed: usize) -> Result<Vec<u64>, Error> {
+    let wrong = || Error::Invalid { what, value: list.to_owned() };
+    let mut mask = Vec::new();
+    for part in list.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let first: usize = first.parse().map_err(|_| wrong())?;
+        let last: usize = last.parse().map_err(|_| wrong())?;
+        if first > last || last > last_allowed {
+            return Err(wrong());
+        }
+        mask.resize(mask.len().max(last / 64 + 1), 0);
+        for number in first..=last {
+            mask[number / 64] |= 1 << (number % 64);
+        }
+    }
+    Ok(mask)
+}
+
 /// Names the step of a refused system call.
 fn refused(step: impl Into<String>) -> impl FnOnce(Errno) -> Error {
     move |errno| Error::Refused { step: step.into(), errno }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_become_masks_and_nonsense_is_refused() {
+        let mask = |list| list_mask("list", list, 1023);
+        assert_eq!(mask("0-2,65").unwrap(), vec![0b111, 0b10]);
+        assert_eq!(mask(" 1 ,, ").unwrap(), vec![0b10]);
+        assert_eq!(mask("").unwrap(), Vec::<u64>::new());
+        for bad in ["a", "3-1", "0-99999", "-", "1024"] {
+            assert!(mask(bad).is_err(), "{bad}");
+        }
+    }
 }

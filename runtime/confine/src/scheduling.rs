@@ -1,6 +1,6 @@
 //! Scheduling policy, I/O priority, memory policy, execution domain.
 
-use crate::{Error, refused};
+use crate::{Error, list_mask, refused};
 use base_oci::runtime::{IoPriority, MemoryPolicy, Personality, Scheduler};
 use kernel_sys::scheduling::{Attributes, ioprio_set, personality, sched_setattr, set_mempolicy};
 
@@ -104,49 +104,36 @@ fn io_class(priority: &IoPriority) -> Result<(i32, i32), Error> {
     Ok((class, priority.priority))
 }
 
-fn policy(policy: &MemoryPolicy) -> Result<(i32, Vec<u64>), Error> {
-    let mut mode = match policy.mode.as_str() {
-        "MPOL_DEFAULT" => 0,
-        "MPOL_PREFERRED" => 1,
-        "MPOL_BIND" => 2,
-        "MPOL_INTERLEAVE" => 3,
-        "MPOL_LOCAL" => 4,
-        "MPOL_PREFERRED_MANY" => 5,
-        "MPOL_WEIGHTED_INTERLEAVE" => 6,
-        other => return Err(invalid("memory policy", other)),
-    };
-    for flag in &policy.flags {
-        mode |= match flag.as_str() {
-            "MPOL_F_NUMA_BALANCING" => 1 << 13,
-            "MPOL_F_RELATIVE_NODES" => 1 << 14,
-            "MPOL_F_STATIC_NODES" => 1 << 15,
-            other => return Err(invalid("memory policy flag", other)),
-        };
-    }
-    Ok((mode, node_mask(&policy.nodes)?))
-}
+/// The memory policies that are known, with the kernel's numbers.
+pub const MEMORY_MODES: [(&str, i32); 7] = [
+    ("MPOL_DEFAULT", 0),
+    ("MPOL_PREFERRED", 1),
+    ("MPOL_BIND", 2),
+    ("MPOL_INTERLEAVE", 3),
+    ("MPOL_LOCAL", 4),
+    ("MPOL_PREFERRED_MANY", 5),
+    ("MPOL_WEIGHTED_INTERLEAVE", 6),
+];
 
-/// The bits of a node list as `0-3,7`.
-fn node_mask(list: &str) -> Result<Vec<u64>, Error> {
+/// The flags of memory policies that are known, with the kernel's bits.
+pub const MEMORY_FLAGS: [(&str, i32); 3] = [
+    ("MPOL_F_NUMA_BALANCING", 1 << 13),
+    ("MPOL_F_RELATIVE_NODES", 1 << 14),
+    ("MPOL_F_STATIC_NODES", 1 << 15),
+];
+
+fn policy(policy: &MemoryPolicy) -> Result<(i32, Vec<u64>), Error> {
     /// The kernel's own limit is 1024.
     const MAX_NODE: usize = 1023;
-    let mut mask = Vec::new();
-    for part in list.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (Ok(first), Ok(last)) = (first.parse::<usize>(), last.parse::<usize>()) else {
-            return Err(invalid("memory policy nodes", list));
-        };
-        if first > last || last > MAX_NODE {
-            return Err(invalid("memory policy nodes", list));
-        }
-        for node in first..=last {
-            if mask.len() <= node / 64 {
-                mask.resize(node / 64 + 1, 0);
-            }
-            mask[node / 64] |= 1 << (node % 64);
-        }
+    let look_up = |table: &[(&str, i32)], what, name: &str| {
+        let found = table.iter().find(|(known, _)| *known == name);
+        found.map(|(_, number)| *number).ok_or_else(|| invalid(what, name))
+    };
+    let mut mode = look_up(&MEMORY_MODES, "memory policy", &policy.mode)?;
+    for flag in &policy.flags {
+        mode |= look_up(&MEMORY_FLAGS, "memory policy flag", flag)?;
     }
-    Ok(mask)
+    Ok((mode, list_mask("memory policy nodes", &policy.nodes, MAX_NODE)?))
 }
 
 fn domain(personality: &Personality) -> Result<u32, Error> {
@@ -157,19 +144,5 @@ fn domain(personality: &Personality) -> Result<u32, Error> {
         "LINUX" => Ok(0),
         "LINUX32" => Ok(8),
         other => Err(invalid("personality", other)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn node_lists_become_masks_and_nonsense_is_refused() {
-        assert_eq!(node_mask("0-2,65").unwrap(), vec![0b111, 0b10]);
-        assert_eq!(node_mask("").unwrap(), Vec::<u64>::new());
-        for bad in ["a", "3-1", "0-99999", "-"] {
-            assert!(node_mask(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -11,7 +11,8 @@ mod syscalls;
 pub use compile::compile;
 
 use crate::{Error, refused};
-use kernel_sys::seccomp::Instruction;
+use kernel_sys::seccomp::{FLAG_NEW_LISTENER, Instruction};
+use std::os::fd::OwnedFd;
 
 /// A filter, ready to be installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,25 +22,19 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// The filter's length.
+    /// Whether a listener decides about some calls.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.program.len()
+    pub fn notifies(&self) -> bool {
+        self.flags & FLAG_NEW_LISTENER != 0
     }
 
-    /// Whether it has no instruction at all, which no compiled filter is.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.program.is_empty()
-    }
-
-    /// Installs it on the calling thread, for good.
+    /// Installs it on the calling thread, for good. The descriptor on which a listener hears of
+    /// calls, if there is to be one.
     ///
     /// # Errors
     /// The kernel refuses: without `CAP_SYS_ADMIN` or no-new-privileges, or a flag is unknown.
-    pub fn install(&self) -> Result<(), Error> {
+    pub fn install(&self) -> Result<Option<OwnedFd>, Error> {
         kernel_sys::seccomp::install(&self.program, self.flags)
-            .map(drop)
             .map_err(refused("install seccomp filter"))
     }
 

@@ -5,15 +5,16 @@
 //! container counts as created; [`Confinement::run`] does the last steps and executes the program.
 
 use crate::error::{Error, reason, refused};
-use crate::program;
-use base_oci::runtime::{MemoryPolicy, Personality, Process, Seccomp, User};
+use crate::{handshake, program};
+use base_oci::runtime::{CpuAffinity, MemoryPolicy, Personality, Process, Seccomp, User};
 use kernel_paths::Procfs;
+use runtime_confine::affinity::Affinity;
 use runtime_confine::seccomp::Filter;
 use runtime_confine::{capabilities, identity, labels, rlimits, scheduling, seccomp};
 use rustix::fs::{Mode, OFlags, fchown, fstat};
 use rustix::io::Errno;
 use std::ffi::CString;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// Everything about one process but its namespaces and files.
@@ -30,6 +31,7 @@ pub(crate) struct Confinement {
     no_new_privileges: bool,
     oom_score_adj: Option<i32>,
     label: Option<String>,
+    affinity: Affinity,
     preserve_fds: u32,
 }
 
@@ -39,6 +41,8 @@ pub(crate) struct Program {
     path: CString,
     args: Vec<CString>,
     env: Vec<CString>,
+    /// Takes the label of the next exec.
+    label: Option<OwnedFd>,
 }
 
 impl Confinement {
@@ -69,6 +73,14 @@ impl Confinement {
         if !cwd.starts_with('/') {
             return Err(Error::Configuration("cwd must be an absolute path".to_owned()));
         }
+        identity::check(&process.user)?;
+        for number in 3..preserve_fds.saturating_add(3) {
+            if !kernel_sys::is_inherited(number) {
+                return Err(Error::Configuration(format!(
+                    "descriptor {number} is to be passed on ({preserve_fds} from 3 on), but is not open"
+                )));
+            }
+        }
         Ok(Self {
             args: process.args.clone(),
             env: process.env.clone(),
@@ -90,8 +102,20 @@ impl Confinement {
             no_new_privileges: process.no_new_privileges,
             oom_score_adj: process.oom_score_adj,
             label: labels::exec_label(&process.apparmor_profile, &process.selinux_label),
+            affinity: Affinity::default(),
             preserve_fds,
         })
+    }
+
+    /// With the CPUs of an exec'd process.
+    pub(crate) fn with_affinity(mut self, affinity: Option<&CpuAffinity>) -> Result<Self, Error> {
+        self.affinity = Affinity::parse(affinity)?;
+        Ok(self)
+    }
+
+    /// The CPUs.
+    pub(crate) fn affinity(&self) -> &Affinity {
+        &self.affinity
     }
 
     /// The filter, to be kept for `exec`.
@@ -105,16 +129,28 @@ impl Confinement {
     }
 
     /// How many descriptors the program inherits.
-    pub(crate) fn inherited(&self) -> u32 {
+    fn inherited(&self) -> u32 {
         3 + self.preserve_fds
     }
 
     /// Becomes the container's user, under its limits, in its working directory, and finds the
     /// program. The process is in the container's namespaces and root.
-    pub(crate) fn settle(&self, procfs: &Procfs) -> Result<Program, Error> {
+    ///
+    /// From here on paths are the container's, and any of them may be a link to
+    /// `/proc/self/fd/N/…`: a descriptor of a folder of the host would lead out (CVE-2024-21626). So
+    /// every descriptor is closed but the program's own and `keep`, which must not be folders, and
+    /// then `procfs`.
+    pub(crate) fn settle(&self, procfs: Procfs, keep: &[BorrowedFd<'_>]) -> Result<Program, Error> {
+        let mut open: Vec<_> = (3..self.inherited()).map(u32::cast_signed).collect();
+        open.extend(keep.iter().map(AsRawFd::as_raw_fd));
+        open.push(procfs.as_fd().as_raw_fd());
+        kernel_sys::close_all_but(&open).map_err(refused("close the caller's descriptors"))?;
+        let label = self.label.as_ref().map(|_| labels::open(&procfs)).transpose()?;
+        let may_set_groups = identity::may_set_groups(&procfs);
         if let Some(score) = self.oom_score_adj {
             procfs.write(Path::new("self/oom_score_adj"), score.to_string().as_bytes())?;
         }
+        drop(procfs);
         self.scheduling.apply()?;
         self.limits.apply()?;
         own_stdio(self.user.uid)?;
@@ -122,7 +158,7 @@ impl Confinement {
         let first = program::enter_folder(&self.cwd);
         rustix::process::umask(Mode::from_raw_mode(0o022));
         self.capabilities.apply_bounding()?;
-        identity::apply(&self.user, identity::may_set_groups(procfs))?;
+        identity::apply(&self.user, may_set_groups)?;
         self.capabilities.apply_effective_only()?;
         if first.is_err() {
             program::enter_folder(&self.cwd)?;
@@ -132,28 +168,39 @@ impl Confinement {
             path: program::find(&self.args[0], &env)?,
             args: program::c_strings(&self.args)?,
             env: program::c_strings(&env)?,
+            label,
         })
     }
 
     /// Does the last steps and executes the program; returns only when a step failed. A program
     /// that the kernel refuses to execute is the program's own failure, told on its stderr.
+    /// `channel` is where to tell of the filter's listener.
     ///
     /// Without no-new-privileges a filter needs `CAP_SYS_ADMIN`, so it comes before the
-    /// capabilities are given up; with it, it comes last, so that it need allow nothing but exec.
-    pub(crate) fn run(&self, program: &Program, procfs: &Procfs) -> Error {
+    /// capabilities are given up; with it, it comes last, so that it need allow nothing but exec
+    /// (and, for a listener, read and write).
+    pub(crate) fn run(&self, program: &Program, channel: BorrowedFd<'_>) -> Error {
+        let install = || -> Result<(), Error> {
+            let Some(filter) = &self.filter else { return Ok(()) };
+            if let Some(descriptor) = filter.install()? {
+                handshake::offer_listener(channel, &descriptor);
+            }
+            Ok(())
+        };
         let steps = || -> Result<(), Error> {
-            if let Some(label) = &self.label {
-                labels::apply(procfs, label)?;
+            kernel_sys::signals::reset();
+            if let (Some(file), Some(label)) = (&program.label, &self.label) {
+                labels::write(file, label)?;
             }
             kernel_sys::close_on_exec_from(self.inherited())
                 .map_err(refused("mark descriptors close-on-exec"))?;
             if self.no_new_privileges {
                 rustix::thread::set_no_new_privs(true).map_err(refused("set no_new_privs"))?;
                 self.capabilities.apply()?;
-                self.filter.as_ref().map_or(Ok(()), Filter::install)?;
+                install()?;
             } else {
                 capabilities::Sets::raise_all()?;
-                self.filter.as_ref().map_or(Ok(()), Filter::install)?;
+                install()?;
                 self.capabilities.apply()?;
             }
             Ok(())
@@ -161,7 +208,6 @@ impl Confinement {
         if let Err(error) = steps() {
             return error;
         }
-        kernel_sys::signals::reset();
         let Err(errno) = kernel_sys::execve(&program.path, &program.args, &program.env);
         let text = format!("exec {}: {}\n", program.path.to_string_lossy(), reason(errno));
         let _ = rustix::io::write(rustix::stdio::stderr(), text.as_bytes());

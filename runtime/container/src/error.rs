@@ -104,6 +104,14 @@ pub enum Error {
         /// Of which kind that was.
         kind: Kind,
     },
+    /// A network device could not be moved.
+    #[error("move network device {name} into the container: {reason}")]
+    NetDevice {
+        /// Its name on the host.
+        name: String,
+        /// Why not.
+        reason: String,
+    },
     /// A hook failed.
     #[error("error running {phase} hook #{index}: {reason}")]
     Hook {
@@ -172,7 +180,7 @@ impl Classify for Error {
             Self::Path(error) => error.kind(),
             Self::Program { .. } => Kind::InvalidArgument,
             Self::Init { kind, .. } | Self::Exec { kind, .. } => *kind,
-            Self::Hook { .. } => Kind::Internal,
+            Self::Hook { .. } | Self::NetDevice { .. } => Kind::Internal,
             Self::Refused { errno, .. } => Kind::from_io(&(*errno).into()),
             Self::Cleanup { error, .. } => error.kind(),
         }

@@ -1,18 +1,19 @@
 //! `exec`: a further process in a container.
 
 use crate::confinement::Confinement;
-use crate::create::write_pid_file;
 use crate::error::{Error, refused};
-use crate::handshake::{self, ChildEnd, Progress, Report};
-use crate::init::{become_unreachable, install_stdio, join_keyring, take_terminal};
+use crate::handshake::{self, ChildEnd, ParentEnd, Progress, Report};
+use crate::init::{begin, install_stdio, join_keyring, take_terminal};
+use crate::launch::write_pid_file;
 use crate::namespaces::Return;
 use crate::request::{ExecRequest, Executed, Stdio};
+use crate::start::no_listener;
 use crate::store::{Folder, ProcessDefaults, Record, process_stat};
-use crate::{console, seal};
+use crate::{seal, sockets};
 use base_oci::runtime::{NamespaceKind, Process};
 use contracts_runtime_api::Status;
-use kernel_paths::Procfs;
 use kernel_sys::{Cloned, NamespaceFlags, clone3, setns, signals};
+use runtime_confine::seccomp::Filter;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 use std::os::fd::{AsFd, OwnedFd};
@@ -40,7 +41,20 @@ pub(crate) fn exec(request: ExecRequest<'_>) -> Result<Executed, Error> {
     }
     let process = with_defaults(process, &record.process);
     let filter = folder.read_filter()?;
-    let confinement = Confinement::with_filter(&process, filter, None, None, options.preserve_fds)?;
+    let listener = match filter.as_ref().is_some_and(Filter::notifies) {
+        true => Some(record.listener.as_ref().ok_or_else(no_listener)?),
+        false => None,
+    };
+    let (memory, personality) = (&record.process.memory_policy, &record.process.personality);
+    let preserved = options.preserve_fds;
+    let confinement = Confinement::with_filter(
+        &process,
+        filter,
+        memory.as_ref(),
+        personality.as_ref(),
+        preserved,
+    )?
+    .with_affinity(process.exec_cpu_affinity.as_ref())?;
     let container = open_init(&record)?;
     let (parent_end, child_end) = handshake::pair()?;
     let wants_terminal = matches!(stdio, Stdio::Terminal);
@@ -69,28 +83,27 @@ pub(crate) fn exec(request: ExecRequest<'_>) -> Result<Executed, Error> {
         }
     };
     drop((child_end, stdio));
-    let result = back
-        .back()
-        .and_then(|()| record.cgroup().attach(pid).map_err(Error::from))
-        .and_then(|()| {
-            parent_end.tell(Progress::Attached);
-            seal::release();
-            match parent_end.receive()? {
-                Report::Ready(console) if wants_terminal == console.is_some() => {
-                    let socket = options.console_socket.as_deref();
-                    let console = console::hand_over(console, socket)?;
-                    if let Some(path) = &options.pid_file {
-                        write_pid_file(path, pid)?;
-                    }
-                    Ok(console)
-                }
-                Report::Failed { message, kind } => Err(Error::Exec { message, kind }),
-                Report::Ready(_) | Report::Hooks | Report::Died => Err(Error::Exec {
-                    message: "the process died (out of memory, or killed)".to_owned(),
-                    kind: base_errors::Kind::Internal,
-                }),
-            }
-        });
+    let result = back.back().and_then(|()| {
+        record.cgroup().attach_further(pid, &options.cgroup, record.pid)?;
+        // A group that was removed meanwhile has nothing to give.
+        if let Some(group) = record.group().filter(|group| group.folder.is_dir()) {
+            group.attach(pid)?;
+        }
+        parent_end.tell(Progress::Attached);
+        seal::release();
+        let console = hear_ready(&parent_end, wants_terminal)?;
+        let console = sockets::hand_over_console(console, options.console_socket.as_deref())?;
+        sockets::hand_over_process(pidfd.as_fd(), "setns", options.pidfd_socket.as_deref())?;
+        if let Some(path) = &options.pid_file {
+            write_pid_file(path, pid)?;
+        }
+        if let Some(listener) = listener {
+            let Report::Listener(number) = parent_end.receive()? else { return Err(died()) };
+            let state = folder.state(&record);
+            listener.serve(parent_end.as_fd(), pidfd.as_fd(), pid, number, &state)?;
+        }
+        Ok(console)
+    });
     match result {
         Ok(console) => Ok(Executed { pid, pidfd, console }),
         Err(error) => {
@@ -98,6 +111,22 @@ pub(crate) fn exec(request: ExecRequest<'_>) -> Result<Executed, Error> {
             let _ = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
             Err(error)
         }
+    }
+}
+
+/// Waits until the process is confined; its terminal's master, if it is to have one.
+fn hear_ready(parent: &ParentEnd, wants_terminal: bool) -> Result<Option<OwnedFd>, Error> {
+    match parent.receive()? {
+        Report::Ready(console) if wants_terminal == console.is_some() => Ok(console),
+        Report::Failed { message, kind } => Err(Error::Exec { message, kind }),
+        _ => Err(died()),
+    }
+}
+
+fn died() -> Error {
+    Error::Exec {
+        message: "the process died (out of memory, or killed)".to_owned(),
+        kind: base_errors::Kind::Internal,
     }
 }
 
@@ -115,10 +144,21 @@ fn with_defaults(process: &Process, defaults: &ProcessDefaults) -> Process {
     if process.env.is_empty() {
         process.env.clone_from(&defaults.env);
     }
-    if process.capabilities.is_none() {
-        process.capabilities.clone_from(&defaults.capabilities);
+    if process.rlimits.is_empty() {
+        process.rlimits.clone_from(&defaults.rlimits);
     }
+    process.oom_score_adj = process.oom_score_adj.or(defaults.oom_score_adj);
+    fill(&mut process.capabilities, &defaults.capabilities);
+    fill(&mut process.scheduler, &defaults.scheduler);
+    fill(&mut process.io_priority, &defaults.io_priority);
+    fill(&mut process.exec_cpu_affinity, &defaults.exec_cpu_affinity);
     process
+}
+
+fn fill<T: Clone>(own: &mut Option<T>, default: &Option<T>) {
+    if own.is_none() {
+        own.clone_from(default);
+    }
 }
 
 /// The container's init, made sure of after it was opened.
@@ -172,9 +212,9 @@ impl Joining<'_> {
     /// Joins, confines itself and executes the program; never returns.
     fn run(&self, mut parent: ChildEnd, stdio: Stdio) -> ! {
         match self.prepare(&mut parent, stdio) {
-            Ok((program, procfs, console)) => {
+            Ok((program, console)) => {
                 parent.ready(console.as_ref().map(AsFd::as_fd));
-                let error = self.confinement.run(&program, &procfs);
+                let error = self.confinement.run(&program, parent.as_fd());
                 let text = format!("{}\n", error.message());
                 let _ = rustix::io::write(rustix::stdio::stderr(), text.as_bytes());
                 kernel_sys::exit_now(255)
@@ -190,13 +230,12 @@ impl Joining<'_> {
         &self,
         parent: &mut ChildEnd,
         stdio: Stdio,
-    ) -> Result<(crate::confinement::Program, Procfs, Option<OwnedFd>), Error> {
+    ) -> Result<(crate::confinement::Program, Option<OwnedFd>), Error> {
+        self.confinement.affinity().apply_initial()?;
         // Before the container's processes can see this one.
-        become_unreachable()?;
-        seal::release();
-        let procfs = Procfs::open()?;
-        rustix::process::setsid().map_err(refused("setsid"))?;
+        let procfs = begin()?;
         parent.wait_for(Progress::Attached);
+        self.confinement.affinity().apply_final()?;
         let flags = self.own.to_join();
         if !flags.is_empty() {
             setns(self.container.as_fd(), flags)
@@ -216,7 +255,9 @@ impl Joining<'_> {
         } else {
             None
         };
-        let program = self.confinement.settle(&procfs)?;
-        Ok((program, procfs, console))
+        let keep: Vec<_> =
+            [parent.as_fd()].into_iter().chain(console.as_ref().map(AsFd::as_fd)).collect();
+        let program = self.confinement.settle(procfs, &keep)?;
+        Ok((program, console))
     }
 }

@@ -17,13 +17,21 @@
 //! ```
 //!
 //! The socket is a `SOCK_SEQPACKET` pair: one datagram a message, and when either side dies the
-//! other reads zero bytes. A parent's death before `Ready` ends the child.
+//! other reads zero bytes. A parent's death before it has heard `Ready` ends the child.
+//!
+//! Later, whoever starts the process (or executes a further one) hears of its filter's listener:
+//!
+//! ```text
+//!     │◀───────────────────── Listener(number) │ has installed its filter
+//!     │ takes a copy, sends it to the listener │
+//!     │ ── one byte ──────────────────────────▶│ executes the program
+//! ```
 
 use crate::error::{Error, refused};
 use base_errors::Kind;
 use kernel_sys::message;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// How far the parent has come; later ones include the earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +52,8 @@ pub(crate) enum Progress {
 const HOOKS: u8 = b'H';
 const READY: u8 = b'R';
 const FAILED: u8 = b'F';
+const CLONED: u8 = b'C';
+const LISTENER: u8 = b'L';
 /// Longest failure text that is passed on.
 const MAX_MESSAGE: usize = 4096;
 
@@ -54,6 +64,10 @@ pub(crate) enum Report {
     Hooks,
     /// It waits to be started; with its terminal's master, if it has one.
     Ready(Option<OwnedFd>),
+    /// From one that only clones: the container's first process.
+    Cloned(i32, OwnedFd),
+    /// Its filter's notification descriptor has this number.
+    Listener(i32),
     /// It gave up.
     Failed {
         /// Why.
@@ -90,7 +104,7 @@ impl ParentEnd {
 }
 
 /// Waits for the next word on a socket.
-fn hear(socket: impl AsFd) -> Result<Report, Error> {
+pub(crate) fn hear(socket: impl AsFd) -> Result<Report, Error> {
     let mut buffer = [0_u8; MAX_MESSAGE + 2];
     let received = match message::receive(&socket, &mut buffer) {
         // It ended before it read all that it was told (unix(7)); its last word comes after.
@@ -102,6 +116,13 @@ fn hear(socket: impl AsFd) -> Result<Report, Error> {
     Ok(match buffer[..length] {
         [HOOKS, ..] => Report::Hooks,
         [READY, ..] => Report::Ready(descriptors.into_iter().next()),
+        [CLONED, ref pid @ ..] => match (number(pid), descriptors.into_iter().next()) {
+            (Some(pid), Some(pidfd)) => Report::Cloned(pid, pidfd),
+            _ => Report::Died,
+        },
+        [LISTENER, ref descriptor @ ..] => {
+            number(descriptor).map_or(Report::Died, Report::Listener)
+        }
         [FAILED, kind, ref text @ ..] => Report::Failed {
             message: String::from_utf8_lossy(text).into_owned(),
             kind: Kind::from_grpc_code(i32::from(kind)),
@@ -110,11 +131,27 @@ fn hear(socket: impl AsFd) -> Result<Report, Error> {
     })
 }
 
+fn number(bytes: &[u8]) -> Option<i32> {
+    bytes.try_into().ok().map(i32::from_ne_bytes)
+}
+
 /// The child's end.
 #[derive(Debug)]
 pub(crate) struct ChildEnd {
     socket: OwnedFd,
     reached: Progress,
+}
+
+impl AsFd for ParentEnd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsFd for ChildEnd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
 }
 
 impl ChildEnd {
@@ -144,10 +181,12 @@ impl ChildEnd {
         self.wait_for(Progress::HooksDone);
     }
 
-    /// Says that all is ready.
+    /// Says that all is ready; ends this process when nobody hears it.
     pub(crate) fn ready(&self, console: Option<BorrowedFd<'_>>) {
         let console: Vec<_> = console.into_iter().collect();
-        let _ = message::send(&self.socket, &[READY], &console);
+        if message::send(&self.socket, &[READY], &console).is_err() {
+            kernel_sys::exit_now(1);
+        }
     }
 
     /// Says why there will be no container.
@@ -165,12 +204,26 @@ pub(crate) fn send_failure(socket: BorrowedFd<'_>, error: &Error) {
     let _ = message::send(socket, &bytes, &[]);
 }
 
-/// Waits on a connection to a process that is being started: nothing once its program runs.
-pub(crate) fn receive_start_result(socket: impl AsFd) -> Result<(), Error> {
-    match hear(socket)? {
-        Report::Failed { message, kind } => Err(Error::Init { message, kind }),
-        Report::Hooks | Report::Ready(_) | Report::Died => Ok(()),
+/// Says which process was cloned.
+pub(crate) fn send_cloned(socket: &OwnedFd, pid: i32, pidfd: BorrowedFd<'_>) {
+    let [a, b, c, d] = pid.to_ne_bytes();
+    let _ = message::send(socket, &[CLONED, a, b, c, d], &[pidfd]);
+}
+
+/// Tells of the listener's descriptor and waits until it was taken; ends this process when nobody
+/// takes it. The filter is in force: `write(2)` and `read(2)` are all that is called.
+pub(crate) fn offer_listener(socket: BorrowedFd<'_>, descriptor: &OwnedFd) {
+    let [a, b, c, d] = descriptor.as_raw_fd().to_ne_bytes();
+    let told = rustix::io::write(socket, &[LISTENER, a, b, c, d]);
+    let answered = told.and_then(|_| rustix::io::read(socket, &mut [0_u8; 1]));
+    if answered != Ok(1) {
+        kernel_sys::exit_now(1);
     }
+}
+
+/// Answers [`offer_listener`].
+pub(crate) fn listener_is_taken(socket: BorrowedFd<'_>) -> Result<(), Error> {
+    message::send(socket, &[LISTENER], &[]).map_err(refused("let the process go on"))
 }
 
 #[cfg(test)]
@@ -190,6 +243,16 @@ mod tests {
         );
         drop(child);
         assert!(matches!(parent.receive().unwrap(), Report::Died));
+    }
+
+    #[test]
+    fn a_listener_is_told_by_number_and_waits_for_an_answer() {
+        let (parent, child) = pair().unwrap();
+        let descriptor = child.socket.try_clone().unwrap();
+        listener_is_taken(parent.as_fd()).unwrap();
+        offer_listener(child.as_fd(), &descriptor);
+        let Report::Listener(number) = parent.receive().unwrap() else { panic!("no listener") };
+        assert_eq!(number, descriptor.as_raw_fd());
     }
 
     #[test]

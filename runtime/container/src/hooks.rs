@@ -4,10 +4,17 @@ use crate::error::Error;
 use base_oci::runtime::Hook;
 use contracts_runtime_api::State;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{MemfdFlags, SeekFrom, memfd_create, seek};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How much of what a hook says is kept.
+const MAX_SAID: usize = 1024;
 
 /// Runs the hooks of a phase in order, the state document on their stdin.
 pub(crate) fn run(phase: &'static str, hooks: &[Hook], state: &State) -> Result<(), Error> {
@@ -18,45 +25,94 @@ pub(crate) fn run(phase: &'static str, hooks: &[Hook], state: &State) -> Result<
 }
 
 fn run_one(hook: &Hook, state: &State) -> Result<(), String> {
+    let limit = match hook.timeout {
+        None => None,
+        Some(seconds) => Some(
+            u64::try_from(seconds)
+                .ok()
+                .filter(|seconds| *seconds > 0)
+                .ok_or_else(|| format!("{}: timeout {seconds} is not greater than 0", hook.path))?,
+        ),
+    };
     let document = serde_json::to_vec(state).map_err(|error| error.to_string())?;
+    let stdin = file_of(&document).map_err(|errno| format!("state for the hook: {errno}"))?;
+    let (said, stderr) = pipe_with(PipeFlags::CLOEXEC).map_err(|errno| errno.to_string())?;
     let mut command = Command::new(&hook.path);
     if let Some((zeroth, rest)) = hook.args.split_first() {
         command.arg0(zeroth).args(rest);
     }
     command.env_clear();
     command.envs(hook.env.iter().filter_map(|variable| variable.split_once('=')));
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.stdin(stdin).stdout(Stdio::null()).stderr(stderr);
     let mut child = command.spawn().map_err(|error| format!("{}: {error}", hook.path))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A hook that does not read its stdin is no failure.
-        let _ = stdin.write_all(&document);
-    }
-    if let Some(seconds) = hook.timeout {
-        wait_with_limit(&mut child, seconds)?;
-    }
-    let output = child.wait_with_output().map_err(|error| error.to_string())?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said =
-        String::from_utf8_lossy(&output.stderr[..output.stderr.len().min(1024)]).into_owned();
-    Err(format!("{}: {}, stderr: {}", hook.path, output.status, said.trim_end()))
-}
-
-/// Waits for the hook's end, or kills it when its time is up.
-fn wait_with_limit(child: &mut Child, seconds: i64) -> Result<(), String> {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let Some(pidfd) = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
-        return Ok(());
-    };
-    let limit = Timespec { tv_sec: seconds, tv_nsec: 0 };
-    let ended = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&limit)).unwrap_or(0);
-    if ended == 0 {
+    // It holds the pipe's other end.
+    drop(command);
+    let limit = limit.map(|seconds| (seconds, Instant::now() + Duration::from_secs(seconds)));
+    let heard = listen(&child, &said, limit.map(|(_, deadline)| deadline));
+    let Some(text) = heard.map_err(|errno| format!("wait for {}: {errno}", hook.path))? else {
         let _ = child.kill();
         let _ = child.wait();
+        let seconds = limit.map_or(0, |(seconds, _)| seconds);
         return Err(format!("context deadline exceeded: hook ran longer than {seconds} s"));
+    };
+    let status = child.wait().map_err(|error| error.to_string())?;
+    if status.success() {
+        return Ok(());
     }
-    Ok(())
+    let text = String::from_utf8_lossy(&text);
+    Err(format!("{}: {status}, stderr: {}", hook.path, text.trim_end()))
+}
+
+/// A file with this content, to be read from its beginning: unlike a pipe it holds back nobody when
+/// a hook does not read it.
+fn file_of(content: &[u8]) -> rustix::io::Result<OwnedFd> {
+    let file = memfd_create("state.json", MemfdFlags::CLOEXEC)?;
+    let mut rest = content;
+    while !rest.is_empty() {
+        let written = rustix::io::retry_on_intr(|| rustix::io::write(&file, rest))?;
+        rest = &rest[written..];
+    }
+    seek(&file, SeekFrom::Start(0))?;
+    Ok(file)
+}
+
+/// Waits for the hook's end and keeps the beginning of what it said; nothing when its time is up.
+/// What its own children still hold open is not waited for.
+fn listen(
+    child: &Child,
+    said: &OwnedFd,
+    deadline: Option<Instant>,
+) -> rustix::io::Result<Option<Vec<u8>>> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
+    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+    let (mut text, mut is_open) = (Vec::new(), true);
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let limit = left.map(|left| Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(left.subsec_nanos()),
+        });
+        let mut ready = vec![PollFd::new(&pidfd, PollFlags::IN)];
+        if is_open {
+            ready.push(PollFd::new(said, PollFlags::IN));
+        }
+        match poll(&mut ready, limit.as_ref()) {
+            Ok(0) => return Ok(None),
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
+            Err(errno) => return Err(errno),
+        }
+        let has_ended = !ready[0].revents().is_empty();
+        if ready.get(1).is_some_and(|said| !said.revents().is_empty()) {
+            let mut buffer = [0_u8; 4096];
+            let length = rustix::io::retry_on_intr(|| rustix::io::read(said, &mut buffer))?;
+            is_open = length > 0;
+            let room = MAX_SAID.saturating_sub(text.len()).min(length);
+            text.extend_from_slice(&buffer[..room]);
+        } else if has_ended {
+            return Ok(Some(text));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -95,5 +151,24 @@ mod tests {
         assert!(error.to_string().contains("stderr: no"), "{error}");
         let error = run("poststart", &[shell("sleep 30", Some(1))], &state()).unwrap_err();
         assert!(error.to_string().contains("longer than 1 s"), "{error}");
+        assert!(run("poststart", &[shell("true", Some(0))], &state()).is_err());
+    }
+
+    #[test]
+    fn a_hook_that_says_much_or_leaves_a_child_behind_is_not_waited_for() {
+        let much = "i=0; while [ $i -lt 4000 ]; do echo 0123456789012345678901234567890123456789; \
+                    i=$((i+1)); done >&2; exit 5";
+        let error = run("prestart", &[shell(much, Some(60))], &state()).unwrap_err();
+        assert!(error.to_string().len() < 2 * MAX_SAID, "{error}");
+        // Its child keeps stderr open for as long as this test's process lives.
+        let daemon = format!("while kill -0 {}; do sleep 1; done & exit 0", std::process::id());
+        run("prestart", &[shell(&daemon, None)], &state()).unwrap();
+    }
+
+    #[test]
+    fn a_hook_need_not_read_a_long_state() {
+        let mut state = state();
+        state.annotations.insert("long".into(), "x".repeat(1 << 20));
+        run("prestart", &[shell("exit 0", None)], &state).unwrap();
     }
 }

@@ -21,7 +21,7 @@ use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 use rustix::process::DumpableBehavior;
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// Everything that the first process needs, prepared by its parent.
@@ -47,9 +47,11 @@ impl Init<'_> {
     /// Does all of it; never returns.
     pub(crate) fn run(&self, mut parent: ChildEnd, stdio: Stdio) -> ! {
         match self.prepare(&mut parent, stdio) {
-            Ok((program, procfs, console)) => {
+            Ok((program, console)) => {
                 parent.ready(console.as_ref().map(AsFd::as_fd));
-                self.wait_and_go(&program, &procfs)
+                // Held any longer, they would keep somebody waiting for their end.
+                drop((parent, console));
+                self.wait_and_go(&program)
             }
             Err(error) => {
                 parent.failed(&error);
@@ -62,14 +64,12 @@ impl Init<'_> {
         &self,
         parent: &mut ChildEnd,
         stdio: Stdio,
-    ) -> Result<(crate::confinement::Program, Procfs, Option<OwnedFd>), Error> {
-        become_unreachable()?;
-        seal::release();
-        // The host's, opened while this process still sees it.
-        let procfs = Procfs::open()?;
-        rustix::process::setsid().map_err(refused("setsid"))?;
+    ) -> Result<(crate::confinement::Program, Option<OwnedFd>), Error> {
+        let procfs = begin()?;
         if self.namespaces.makes(NamespaceKind::User) {
             parent.wait_for(Progress::Mapped);
+            become_mapped_root()?;
+        } else if self.namespaces.joins(NamespaceKind::User) {
             become_mapped_root()?;
         }
         self.namespaces.join_in_child()?;
@@ -93,10 +93,19 @@ impl Init<'_> {
         if self.namespaces.own().contains(&NamespaceKind::Uts) {
             self.set_names()?;
         }
+        if !self.linux.net_devices.is_empty() {
+            // Some sysctls are theirs.
+            parent.wait_for(Progress::Attached);
+        }
         sysctls::apply(&self.linux.sysctl, &procfs)?;
-        let program = self.confinement.settle(&procfs)?;
+        let keep: Vec<_> = [parent.as_fd(), self.listener.as_fd()]
+            .into_iter()
+            .chain(console.as_ref().map(AsFd::as_fd))
+            .collect();
+        let program = self.confinement.settle(procfs, &keep)?;
         parent.wait_for(Progress::Attached);
-        Ok((program, procfs, console))
+        self.confinement.affinity().apply_final()?;
+        Ok((program, console))
     }
 
     /// Builds the root file system and moves into it; the terminal's master, if one is wanted.
@@ -105,7 +114,7 @@ impl Init<'_> {
         parent: &mut ChildEnd,
         wants_terminal: bool,
     ) -> Result<Option<OwnedFd>, Error> {
-        runtime_rootfs::isolate()?;
+        self.plan.isolate()?;
         let private = self.has_cgroup_namespace;
         let mut is_in_cgroup_namespace = false;
         let tree = self.plan.build(|| -> Result<(), Error> {
@@ -192,12 +201,7 @@ impl Init<'_> {
 
     /// Waits for `start`, then runs the program. What goes wrong now is told to `start`, which
     /// learns of success by the connection being closed on exec.
-    fn wait_and_go(&self, program: &crate::confinement::Program, procfs: &Procfs) -> ! {
-        // Whatever else is open belongs to the caller or to the creation: a pipe held here would
-        // keep somebody waiting for its end.
-        let mut keep: Vec<_> = (3..self.confinement.inherited()).map(u32::cast_signed).collect();
-        keep.extend([self.listener.as_raw_fd(), procfs.as_fd().as_raw_fd()]);
-        let _ = kernel_sys::close_all_but(&keep);
+    fn wait_and_go(&self, program: &crate::confinement::Program) -> ! {
         let connection = loop {
             match accept_with(self.listener, SocketFlags::CLOEXEC) {
                 Ok(connection) => break connection,
@@ -216,7 +220,7 @@ impl Init<'_> {
                 hooks::run("startContainer", &all.start_container, self.state)
             });
         let error = match result {
-            Ok(()) => self.confinement.run(program, procfs),
+            Ok(()) => self.confinement.run(program, connection.as_fd()),
             Err(error) => error,
         };
         send_failure(connection.as_fd(), &error);
@@ -227,6 +231,16 @@ impl Init<'_> {
 /// Whether hooks have to run in the parent.
 pub(crate) fn needs_parent(hooks: &Hooks) -> bool {
     !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty()
+}
+
+/// The first steps of every process that is to run in a container: out of its reach, and away from
+/// the caller's session. The host's `/proc`, opened while this process still sees it.
+pub(crate) fn begin() -> Result<Procfs, Error> {
+    become_unreachable()?;
+    seal::release();
+    let procfs = Procfs::open()?;
+    rustix::process::setsid().map_err(refused("setsid"))?;
+    Ok(procfs)
 }
 
 /// Nobody but the host's root may look into this process from here on (CVE-2016-9962,

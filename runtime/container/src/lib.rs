@@ -17,26 +17,31 @@
 #![forbid(unsafe_code)]
 
 mod confinement;
-mod console;
 mod create;
 mod error;
 mod exec;
 mod handshake;
 mod hooks;
 mod init;
+mod launch;
 mod lifecycle;
+mod listener;
 mod namespaces;
+mod netdevices;
 mod program;
 mod request;
 mod seal;
+mod sockets;
 mod start;
 mod store;
+mod user_namespace;
 
 pub use contracts_runtime_api::{State, Stats, Status};
 pub use error::Error;
 pub use request::{
     CreateOptions, CreateRequest, Created, ExecOptions, ExecRequest, Executed, RootfsMount, Stdio,
 };
+pub use runtime_cgroups::Below;
 pub use seal::{is_sealed, seal, sealed_descriptor};
 
 use base_oci::runtime::Resources;
@@ -59,8 +64,8 @@ pub fn start(root: &Path, id: &str) -> Result<(), Error> {
     start::start(root, id)
 }
 
-/// [`start`] for a caller that may not wait, and of a container without poststart hooks: lets init
-/// go on, and gives the socket that is ready to be read when [`start_result`] can tell what became
+/// [`start`] for a caller that may not wait, and of a container without poststart hooks and without
+/// a seccomp listener: lets init go on, and gives the socket that is ready to be read when [`start_result`] can tell what became
 /// of it.
 ///
 /// # Errors
@@ -133,12 +138,20 @@ pub fn resume(root: &Path, id: &str) -> Result<(), Error> {
     lifecycle::resume(root, id)
 }
 
-/// Changes a container's limits; those left out stay.
+/// Changes a container's limits; those left out stay, and so do its devices.
 ///
 /// # Errors
 /// It has ended, or the kernel refuses a limit.
 pub fn update(root: &Path, id: &str, resources: &Resources) -> Result<(), Error> {
     lifecycle::update(root, id, resources)
+}
+
+/// Changes lines of a container's resctrl schemata.
+///
+/// # Errors
+/// It has ended, has no group there, or the kernel refuses a line.
+pub fn update_schemata(root: &Path, id: &str, lines: &[&str]) -> Result<(), Error> {
+    lifecycle::update_schemata(root, id, lines)
 }
 
 /// What a container uses.

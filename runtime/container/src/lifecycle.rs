@@ -6,6 +6,7 @@ use crate::store::{Folder, Record};
 use base_oci::runtime::Resources;
 use contracts_runtime_api::{State, Stats, Status};
 use kernel_sys::signals;
+use runtime_cgroups::Cgroup;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -50,11 +51,26 @@ pub(crate) fn kill(root: &Path, id: &str, signal: i32, all: bool) -> Result<(), 
 }
 
 /// Signals every process of the cgroup; a container without a pid namespace leaves some behind.
+/// They stand still meanwhile, so that none is born unseen.
 fn kill_all(record: &Record, signal: i32) -> Result<(), Error> {
     let cgroup = record.cgroup();
     if signal == SIGKILL && cgroup.kill() {
         return Ok(());
     }
+    let was_frozen = cgroup.is_frozen();
+    if !was_frozen {
+        // A host without a freezer: as good as it gets.
+        let _ = cgroup.freeze(true);
+    }
+    let signalled = signal_each(&*cgroup, signal);
+    // Processes frozen by cgroup v1 do not even die.
+    if (!was_frozen || signal == SIGKILL) && cgroup.is_frozen() {
+        cgroup.freeze(false)?;
+    }
+    signalled
+}
+
+fn signal_each(cgroup: &dyn Cgroup, signal: i32) -> Result<(), Error> {
     let list = match cgroup.processes() {
         // A container whose cgroup is gone has no processes.
         Err(error) if error.errno() == Some(Errno::NOENT) => Vec::new(),
@@ -67,14 +83,11 @@ fn kill_all(record: &Record, signal: i32) -> Result<(), Error> {
             Err(errno) => return Err(refused(format!("send signal {signal}"))(errno)),
         }
     }
-    if signal == SIGKILL && cgroup.is_frozen() {
-        cgroup.freeze(false)?;
-    }
     Ok(())
 }
 
 /// Init, if it is alive and the same.
-fn open(record: &Record) -> Result<Option<OwnedFd>, Error> {
+pub(crate) fn open(record: &Record) -> Result<Option<OwnedFd>, Error> {
     let Some(pid) = Pid::from_raw(record.pid) else { return Ok(None) };
     match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(pidfd) if record.is_alive() => Ok(Some(pidfd)),
@@ -104,12 +117,17 @@ pub(crate) fn update(root: &Path, id: &str, resources: &Resources) -> Result<(),
     if folder.status(&record) == Status::Stopped {
         return Err(Error::NotRunning);
     }
-    let cgroup = record.cgroup();
-    cgroup.apply(resources)?;
-    if !resources.devices.is_empty() {
-        cgroup.apply_devices(resources)?;
+    // As with runc, devices stay: only a new container is told which it may use.
+    Ok(record.cgroup().apply(resources)?)
+}
+
+pub(crate) fn update_schemata(root: &Path, id: &str, lines: &[&str]) -> Result<(), Error> {
+    let (folder, record) = Folder::find(root, id)?;
+    if folder.status(&record) == Status::Stopped {
+        return Err(Error::NotRunning);
     }
-    Ok(())
+    let group = record.group().ok_or(runtime_cgroups::Error::NoResctrl)?;
+    Ok(group.set(lines)?)
 }
 
 pub(crate) fn stats(root: &Path, id: &str) -> Result<Stats, Error> {
@@ -136,7 +154,7 @@ pub(crate) fn delete(root: &Path, id: &str, force: bool) -> Result<(), Error> {
     match status {
         Status::Stopped => {}
         Status::Created => end(&record)?,
-        _ if force => end(&record)?,
+        Status::Running | Status::Paused if force => end(&record)?,
         status => return Err(Error::NotStopped { id: record.id.clone(), status }),
     }
     let mut state = folder.state(&record);
@@ -147,6 +165,9 @@ pub(crate) fn delete(root: &Path, id: &str, force: bool) -> Result<(), Error> {
         kill_all(&record, SIGKILL)?;
     }
     cgroup.remove()?;
+    if let Some(group) = record.group() {
+        group.remove()?;
+    }
     folder.remove()?;
     // The specification: a failing poststop hook is logged and the deletion goes on.
     let _ = hooks::run("poststop", &record.poststop, &state);

@@ -1,17 +1,19 @@
 //! Which namespaces a container makes and which it joins.
 
 use crate::error::{Error, refused};
-use base_oci::runtime::{IdMapping, Linux, NamespaceKind};
+use base_oci::runtime::{Linux, NamespaceKind};
 use kernel_sys::{NamespaceFlags, PidfdNamespace, namespace_of, setns};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, fstat, stat};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The configuration's namespaces, with the joined ones open.
 #[derive(Debug, Default)]
 pub(crate) struct Namespaces {
     /// Made anew.
-    pub(crate) new: NamespaceFlags,
+    new: NamespaceFlags,
+    /// Joined, and which of those are not the runtime's own.
     joined: Vec<(NamespaceKind, OwnedFd)>,
+    foreign: NamespaceFlags,
 }
 
 impl Namespaces {
@@ -36,10 +38,13 @@ impl Namespaces {
             let flags = OFlags::RDONLY | OFlags::CLOEXEC;
             let opened = rustix::fs::open(&namespace.path, flags, Mode::empty())
                 .map_err(refused(format!("open namespace {}", namespace.path)))?;
+            match is_own(kind, &opened) {
+                // The kernel lets nobody join the user namespace that it is in.
+                true if kind == NamespaceKind::User => continue,
+                true => {}
+                false => namespaces.foreign |= flag(kind),
+            }
             namespaces.joined.push((kind, opened));
-        }
-        if namespaces.joins(NamespaceKind::User) {
-            return Err(Error::Unimplemented("joining a user namespace by path"));
         }
         Ok(namespaces)
     }
@@ -54,9 +59,16 @@ impl Namespaces {
         self.joined.iter().any(|(joined, _)| *joined == kind)
     }
 
-    /// Types that the container does not share with the host.
+    /// The joined namespace of a type.
+    pub(crate) fn joined(&self, kind: NamespaceKind) -> Option<BorrowedFd<'_>> {
+        self.joined.iter().find(|(joined, _)| *joined == kind).map(|(_, opened)| opened.as_fd())
+    }
+
+    /// Types that the container does not share with the runtime. A path may well name the
+    /// runtime's own namespace: what is set there is set on the host.
     pub(crate) fn own(&self) -> Vec<NamespaceKind> {
-        ALL.into_iter().filter(|kind| self.makes(*kind) || self.joins(*kind)).collect()
+        let own = self.new | self.foreign;
+        ALL.into_iter().filter(|kind| own.contains(flag(*kind))).collect()
     }
 
     /// The same as the kernel's bits.
@@ -70,30 +82,87 @@ impl Namespaces {
         self.new.without(NamespaceFlags::CGROUP).without(NamespaceFlags::TIME)
     }
 
-    /// Joins, in the parent, what the child could not join: a pid namespace holds only for
-    /// children, and with a new user namespace the child would lack the rights. What it returns
-    /// brings the parent back.
+    /// Whether a user namespace takes the child's rights over the host's namespaces.
+    fn has_user(&self) -> bool {
+        self.makes(NamespaceKind::User) || self.joins(NamespaceKind::User)
+    }
+
+    /// What has to be joined before the child exists: a pid namespace holds only for children,
+    /// and with a user namespace the child would lack the rights. A mount namespace is left to the
+    /// child, which needs the host's `/proc` first.
+    fn before_child(&self) -> impl Iterator<Item = (NamespaceKind, BorrowedFd<'_>)> {
+        let all = self.has_user();
+        self.joined.iter().map(|(kind, opened)| (*kind, opened.as_fd())).filter(move |(kind, _)| {
+            match kind {
+                NamespaceKind::Pid => true,
+                NamespaceKind::Mount | NamespaceKind::User => false,
+                _ => all,
+            }
+        })
+    }
+
+    /// Joins what the child could not; for a caller that goes back afterwards.
     pub(crate) fn join_in_parent(&self) -> Result<Return, Error> {
         let mut back = Return::default();
-        let all = self.makes(NamespaceKind::User);
-        for (kind, namespace) in &self.joined {
-            if *kind == NamespaceKind::Pid || (all && *kind != NamespaceKind::Mount) {
-                back.join(*kind, namespace.as_fd())?;
+        for (kind, namespace) in self.before_child() {
+            if let Err(error) = back.join(kind, namespace) {
+                back.back()?;
+                return Err(error);
             }
         }
         Ok(back)
     }
 
+    /// The same for a process that stays, and at last the user namespace.
+    pub(crate) fn join_for_good(&self) -> Result<(), Error> {
+        let user = self.joined(NamespaceKind::User).map(|opened| (NamespaceKind::User, opened));
+        for (kind, namespace) in self.before_child().chain(user) {
+            join(kind, namespace)?;
+        }
+        Ok(())
+    }
+
     /// Joins the rest, in the child.
     pub(crate) fn join_in_child(&self) -> Result<(), Error> {
-        let done = self.makes(NamespaceKind::User);
+        let all = self.has_user();
         for (kind, namespace) in &self.joined {
-            if *kind != NamespaceKind::Pid && (!done || *kind == NamespaceKind::Mount) {
-                setns(namespace.as_fd(), flag(*kind))
-                    .map_err(refused(format!("join {kind:?} namespace")))?;
+            let is_done = match kind {
+                NamespaceKind::Pid | NamespaceKind::User => true,
+                NamespaceKind::Mount => false,
+                _ => all,
+            };
+            if !is_done {
+                join(*kind, namespace.as_fd())?;
             }
         }
         Ok(())
+    }
+}
+
+fn join(kind: NamespaceKind, namespace: BorrowedFd<'_>) -> Result<(), Error> {
+    setns(namespace, flag(kind)).map_err(refused(format!("join {kind:?} namespace")))
+}
+
+/// Whether a namespace is the runtime's own.
+fn is_own(kind: NamespaceKind, namespace: &OwnedFd) -> bool {
+    let own = stat(format!("/proc/self/ns/{}", file_name(kind)));
+    let same = |own: &rustix::fs::Stat, other: &rustix::fs::Stat| {
+        (own.st_dev, own.st_ino) == (other.st_dev, other.st_ino)
+    };
+    matches!((own, fstat(namespace)), (Ok(own), Ok(other)) if same(&own, &other))
+}
+
+/// The name below `/proc/PID/ns` of what children get.
+const fn file_name(kind: NamespaceKind) -> &'static str {
+    match kind {
+        NamespaceKind::Pid => "pid_for_children",
+        NamespaceKind::Network => "net",
+        NamespaceKind::Ipc => "ipc",
+        NamespaceKind::Uts => "uts",
+        NamespaceKind::Cgroup => "cgroup",
+        NamespaceKind::Time => "time_for_children",
+        NamespaceKind::Mount => "mnt",
+        NamespaceKind::User => "user",
     }
 }
 
@@ -108,20 +177,11 @@ impl Return {
         kind: NamespaceKind,
         namespace: BorrowedFd<'_>,
     ) -> Result<(), Error> {
-        let name = match kind {
-            NamespaceKind::Pid => "pid_for_children",
-            NamespaceKind::Network => "net",
-            NamespaceKind::Ipc => "ipc",
-            NamespaceKind::Uts => "uts",
-            NamespaceKind::Cgroup => "cgroup",
-            NamespaceKind::Time => "time_for_children",
-            NamespaceKind::Mount => "mnt",
-            NamespaceKind::User => "user",
-        };
+        let name = file_name(kind);
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let present = rustix::fs::open(format!("/proc/self/ns/{name}"), flags, Mode::empty())
             .map_err(refused("open own namespace"))?;
-        setns(namespace, flag(kind)).map_err(refused(format!("join {kind:?} namespace")))?;
+        join(kind, namespace)?;
         self.0.push((kind, present));
         Ok(())
     }
@@ -176,27 +236,6 @@ pub(crate) fn keep_alive(pidfd: BorrowedFd<'_>, own: NamespaceFlags) -> Vec<Owne
     .collect()
 }
 
-/// Writes a user namespace's maps for its first process.
-pub(crate) fn write_maps(pid: i32, linux: &Linux) -> Result<(), Error> {
-    let write = |file: &str, text: &str| {
-        let path = format!("/proc/{pid}/{file}");
-        std::fs::write(&path, text).map_err(|source| Error::State {
-            step: "write",
-            path: path.into(),
-            source,
-        })
-    };
-    write("uid_map", &map_text(&linux.uid_mappings))?;
-    write("gid_map", &map_text(&linux.gid_mappings))
-}
-
-fn map_text(mappings: &[IdMapping]) -> String {
-    mappings
-        .iter()
-        .map(|map| format!("{} {} {}\n", map.container_id, map.host_id, map.size))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,10 +262,17 @@ mod tests {
 
     #[test]
     fn made_and_joined_namespaces_are_both_own() {
+        // Any other namespace than this process' own will do.
         let config =
-            linux(&[(NamespaceKind::Pid, ""), (NamespaceKind::Network, "/proc/self/ns/net")]);
+            linux(&[(NamespaceKind::Pid, ""), (NamespaceKind::Network, "/proc/self/ns/uts")]);
         let namespaces = Namespaces::open(&config).unwrap();
         assert_eq!(namespaces.own(), [NamespaceKind::Pid, NamespaceKind::Network]);
         assert_eq!(namespaces.clone_flags(), NamespaceFlags::PID);
+    }
+
+    #[test]
+    fn a_path_to_the_runtimes_own_namespace_shares_it() {
+        let config = linux(&[(NamespaceKind::Network, "/proc/self/ns/net")]);
+        assert!(Namespaces::open(&config).unwrap().own().is_empty());
     }
 }

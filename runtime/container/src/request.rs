@@ -1,6 +1,7 @@
 //! What the callers of [`create`](crate::create) and [`exec`](crate::exec) say and get.
 
 use base_oci::runtime::{ConsoleSize, Process, Spec};
+use runtime_cgroups::Below;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -63,12 +64,16 @@ pub struct CreateOptions {
     pub pid_file: Option<PathBuf>,
     /// Move the root mount and chroot instead of pivot_root (initramfs hosts).
     pub no_pivot: bool,
+    /// Have systemd make the cgroup: a scope, of which `cgroupsPath` is `slice:prefix:name`.
+    pub systemd_cgroup: bool,
     /// Stay in the caller's session keyring.
     pub no_new_keyring: bool,
     /// How many descriptors from 3 on the program inherits.
     pub preserve_fds: u32,
     /// Unix socket that receives the terminal's master.
     pub console_socket: Option<PathBuf>,
+    /// Unix socket that receives the process.
+    pub pidfd_socket: Option<PathBuf>,
 }
 
 /// A container that was made and waits for [`start`](crate::start).
@@ -109,6 +114,10 @@ pub struct ExecOptions {
     pub preserve_fds: u32,
     /// Unix socket that receives the terminal's master.
     pub console_socket: Option<PathBuf>,
+    /// Unix socket that receives the process.
+    pub pidfd_socket: Option<PathBuf>,
+    /// Which group below the container's cgroup it goes to.
+    pub cgroup: Below,
     /// Join even a paused container's cgroup (the process then waits frozen).
     pub ignore_paused: bool,
 }

@@ -1,11 +1,11 @@
 //! `start`: letting a created container's init go on.
 
-use crate::create::socket_address;
 use crate::error::{Error, refused};
-use crate::handshake::receive_start_result;
-use crate::hooks;
+use crate::handshake::{Report, hear};
 use crate::init::GO;
+use crate::launch::socket_address;
 use crate::store::{Folder, Record};
+use crate::{hooks, lifecycle};
 use contracts_runtime_api::Status;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
@@ -16,11 +16,35 @@ use std::path::Path;
 pub(crate) fn start(root: &Path, id: &str) -> Result<(), Error> {
     let (folder, record) = Folder::find(root, id)?;
     let socket = let_go(&folder, &record)?;
-    receive_start_result(&socket)?;
-    if !record.poststart.is_empty() {
-        hooks::run("poststart", &record.poststart, &folder.state(&record))?;
+    see_off(&socket, &folder, &record)?;
+    if record.poststart.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    hooks::run("poststart", &record.poststart, &folder.state(&record)).inspect_err(|_| {
+        // The specification: stop the container. That it has ended by itself is no failure.
+        let _ = lifecycle::kill(root, id, 9, false);
+    })
+}
+
+/// Hears a process out that is being started: nothing more once its program runs.
+fn see_off(socket: &OwnedFd, folder: &Folder, record: &Record) -> Result<(), Error> {
+    loop {
+        match hear(socket)? {
+            Report::Failed { message, kind } => return Err(Error::Init { message, kind }),
+            Report::Listener(number) => {
+                let listener = record.listener.as_ref().ok_or_else(no_listener)?;
+                let init = lifecycle::open(record)?.ok_or(Error::NotRunning)?;
+                let state = folder.state(record);
+                listener.serve(socket.as_fd(), init.as_fd(), record.pid, number, &state)?;
+            }
+            Report::Hooks | Report::Ready(_) | Report::Cloned(..) | Report::Died => return Ok(()),
+        }
+    }
+}
+
+/// A filter that notifies is compiled only together with its listener's path.
+pub(crate) fn no_listener() -> Error {
+    Error::Configuration("seccomp listenerPath is not set".to_owned())
 }
 
 /// The first half of [`start`].
@@ -29,9 +53,14 @@ pub(crate) fn release(root: &Path, id: &str) -> Result<OwnedFd, Error> {
     let_go(&folder, &record)
 }
 
-/// The second half, without hooks.
+/// The second half, without hooks and without a listener.
 pub(crate) fn start_result(socket: impl AsFd) -> Result<(), Error> {
-    receive_start_result(socket)
+    match hear(socket)? {
+        Report::Failed { message, kind } => Err(Error::Init { message, kind }),
+        // It ends when the socket is closed.
+        Report::Listener(_) => Err(no_listener()),
+        Report::Hooks | Report::Ready(_) | Report::Cloned(..) | Report::Died => Ok(()),
+    }
 }
 
 /// Tells init to go on; it answers on the socket.

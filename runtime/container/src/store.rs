@@ -11,14 +11,22 @@
 //! are used again.
 
 use crate::error::Error;
+use crate::listener::Listener;
 use base_files::Durability;
-use base_oci::runtime::{Capabilities, Hook, Process};
+use base_oci::runtime::{
+    Capabilities, CpuAffinity, Hook, IoPriority, Linux, MemoryPolicy, Personality, Process, Rlimit,
+    Scheduler,
+};
 use contracts_runtime_api::{State, Status};
-use runtime_cgroups::{Cgroup, Hierarchy};
+use runtime_cgroups::resctrl::Group;
+use runtime_cgroups::{Cgroup, Hierarchy, Scope};
 use runtime_confine::seccomp::Filter;
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -47,6 +55,15 @@ pub(crate) struct Record {
     pub(crate) shares_pids: bool,
     pub(crate) cgroup_unified: bool,
     pub(crate) cgroups: Vec<CgroupRecord>,
+    /// The scope that the cgroup is, where systemd is the driver.
+    #[serde(default)]
+    pub(crate) scope: Option<ScopeRecord>,
+    /// Its class of service, if it has one.
+    #[serde(default)]
+    pub(crate) resctrl: Option<GroupRecord>,
+    /// Who decides about the calls that its filter leaves open.
+    #[serde(default)]
+    pub(crate) listener: Option<Listener>,
     /// What `exec` takes over where it is told nothing else.
     pub(crate) process: ProcessDefaults,
     pub(crate) poststart: Vec<Hook>,
@@ -61,6 +78,24 @@ pub(crate) struct CgroupRecord {
     path: PathBuf,
 }
 
+/// A scope of systemd's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ScopeRecord {
+    unit: String,
+    is_users: bool,
+}
+
+/// A group of resctrl.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct GroupRecord {
+    root: PathBuf,
+    folder: PathBuf,
+    monitoring: Option<PathBuf>,
+    is_own: bool,
+}
+
 /// What `exec` takes over from init.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -68,20 +103,32 @@ pub(crate) struct ProcessDefaults {
     pub(crate) cwd: String,
     pub(crate) env: Vec<String>,
     pub(crate) capabilities: Option<Capabilities>,
-    pub(crate) no_new_privileges: bool,
     pub(crate) apparmor_profile: String,
     pub(crate) selinux_label: String,
+    pub(crate) rlimits: Vec<Rlimit>,
+    pub(crate) oom_score_adj: Option<i32>,
+    pub(crate) scheduler: Option<Scheduler>,
+    pub(crate) io_priority: Option<IoPriority>,
+    pub(crate) exec_cpu_affinity: Option<CpuAffinity>,
+    pub(crate) memory_policy: Option<MemoryPolicy>,
+    pub(crate) personality: Option<Personality>,
 }
 
 impl ProcessDefaults {
-    pub(crate) fn of(process: &Process) -> Self {
+    pub(crate) fn of(process: &Process, linux: &Linux) -> Self {
         Self {
             cwd: process.cwd.clone(),
             env: process.env.clone(),
             capabilities: process.capabilities.clone(),
-            no_new_privileges: process.no_new_privileges,
             apparmor_profile: process.apparmor_profile.clone(),
             selinux_label: process.selinux_label.clone(),
+            rlimits: process.rlimits.clone(),
+            oom_score_adj: process.oom_score_adj,
+            scheduler: process.scheduler.clone(),
+            io_priority: process.io_priority.clone(),
+            exec_cpu_affinity: process.exec_cpu_affinity.clone(),
+            memory_policy: linux.memory_policy.clone(),
+            personality: linux.personality.clone(),
         }
     }
 }
@@ -90,6 +137,7 @@ impl Record {
     /// Takes over where the cgroup is.
     pub(crate) fn set_cgroup(&mut self, record: runtime_cgroups::Record) {
         self.cgroup_unified = record.unified;
+        self.scope = record.scope.map(|Scope { unit, is_users }| ScopeRecord { unit, is_users });
         self.cgroups = record
             .hierarchies
             .into_iter()
@@ -108,10 +156,25 @@ impl Record {
                 path: path.clone(),
             })
             .collect();
+        let scope =
+            self.scope.clone().map(|ScopeRecord { unit, is_users }| Scope { unit, is_users });
         runtime_cgroups::reopen(runtime_cgroups::Record {
             unified: self.cgroup_unified,
             hierarchies,
+            scope,
         })
+    }
+
+    /// Takes over which group of resctrl it has.
+    pub(crate) fn set_group(&mut self, group: &Group) {
+        let Group { root, folder, monitoring, is_own } = group.clone();
+        self.resctrl = Some(GroupRecord { root, folder, monitoring, is_own });
+    }
+
+    /// The container's group of resctrl, if it has one.
+    pub(crate) fn group(&self) -> Option<Group> {
+        let GroupRecord { root, folder, monitoring, is_own } = self.resctrl.clone()?;
+        Some(Group { root, folder, monitoring, is_own })
     }
 
     /// Whether init is alive: a process of that number that started when init did, and is no
@@ -132,8 +195,9 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// Takes the id, for the first time.
-    pub(crate) fn create(root: &Path, id: &str) -> Result<Self, Error> {
+    /// Takes the id, for the first time. While the descriptor is open, here or in init, the
+    /// container counts as being created.
+    pub(crate) fn create(root: &Path, id: &str) -> Result<(Self, OwnedFd), Error> {
         let folder = Self::named(root, id)?;
         let make = |path: &Path| std::fs::DirBuilder::new().mode(0o711).create(path);
         let made = match make(&folder.path) {
@@ -144,10 +208,29 @@ impl Folder {
             result => result,
         };
         match made {
-            Ok(()) => Ok(folder),
+            Ok(()) => match folder.lock(FlockOperation::NonBlockingLockExclusive) {
+                Ok(creating) => Ok((folder, creating)),
+                Err(errno) => {
+                    let source = errno.into();
+                    Err(Error::State { step: "lock", path: folder.path, source })
+                }
+            },
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Error::AlreadyExists),
             Err(source) => Err(Error::State { step: "make", path: folder.path, source }),
         }
+    }
+
+    /// Locks the folder; the kernel unlocks it when the last copy of the descriptor is closed.
+    fn lock(&self, operation: FlockOperation) -> rustix::io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(&self.path, flags, Mode::empty())?;
+        flock(&opened, operation)?;
+        Ok(opened)
+    }
+
+    /// Whether somebody is at creating it.
+    fn is_being_created(&self) -> bool {
+        matches!(self.lock(FlockOperation::NonBlockingLockShared), Err(Errno::WOULDBLOCK))
     }
 
     /// Finds a container.
@@ -253,10 +336,12 @@ impl Folder {
 
     /// What the container is doing, asked of the kernel.
     pub(crate) fn status(&self, record: &Record) -> Status {
-        if !record.is_alive() {
+        if record.pid == 0 && self.is_being_created() {
+            Status::Creating
+        } else if !record.is_alive() {
             Status::Stopped
         } else if self.start_socket().exists() {
-            Status::Created
+            if self.is_being_created() { Status::Creating } else { Status::Created }
         } else if record.cgroup().is_frozen() {
             Status::Paused
         } else {
@@ -334,9 +419,33 @@ mod tests {
     }
 
     #[test]
+    fn a_container_is_being_created_for_as_long_as_its_maker_lives() {
+        let root = tempfile::tempdir().unwrap();
+        let (folder, creating) = Folder::create(root.path(), "x").unwrap();
+        assert_eq!(folder.status(&Record::default()), Status::Creating);
+        drop(creating);
+        assert_eq!(folder.status(&Record::default()), Status::Stopped);
+    }
+
+    #[test]
+    fn a_record_of_an_older_program_is_read() {
+        let text = r#"{"version":1,"id":"x","ociVersion":"1.2.0","pid":7,"startTime":1,"bundle":"/b",
+            "rootfs":"/b/rootfs","created":"","annotations":{},"namespaces":0,"sharesPids":false,
+            "cgroupUnified":false,"cgroups":[],"process":{"cwd":"/","noNewPrivileges":true},
+            "poststart":[],"poststop":[]}"#;
+        let root = tempfile::tempdir().unwrap();
+        let (folder, _) = Folder::create(root.path(), "x").unwrap();
+        std::fs::write(folder.path().join("state.json"), text).unwrap();
+        let (_, record) = Folder::find(root.path(), "x").unwrap();
+        assert_eq!((record.pid, record.process.cwd.as_str()), (7, "/"));
+        assert!(record.listener.is_none() && record.group().is_none());
+    }
+
+    #[test]
     fn a_record_of_a_newer_version_is_refused_politely() {
         let root = tempfile::tempdir().unwrap();
-        let folder = Folder::create(root.path(), "x").unwrap();
+        let (folder, creating) = Folder::create(root.path(), "x").unwrap();
+        drop(creating);
         folder.write(&Record { id: "x".to_owned(), ..Record::default() }).unwrap();
         let path = folder.path().join("state.json");
         let text = std::fs::read_to_string(&path).unwrap();

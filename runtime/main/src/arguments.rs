@@ -4,6 +4,7 @@ use crate::Global;
 use crate::commands;
 use crate::failure::Failure;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 /// A flag: its name, its short name, whether it takes a value, and what it is for.
 pub(crate) struct Flag {
@@ -41,7 +42,7 @@ pub(crate) const GLOBAL: &[Flag] = &[
     value("log", None, "file for the log (default: stderr)"),
     value("log-format", None, "text or json"),
     value("root", None, "folder of the containers' state"),
-    switch("systemd-cgroup", None, "accepted; paths of systemd's form are refused"),
+    switch("systemd-cgroup", None, "have systemd make cgroups; paths are slice:prefix:name"),
     value("rootless", None, "accepted for runc's sake"),
     switch("version", Some('v'), "print the version"),
     switch("help", Some('h'), "print this help"),
@@ -91,7 +92,7 @@ const EXEC: &[Flag] = &[
     value("apparmor", None, "AppArmor profile"),
     switch("no-new-privs", None, "set no_new_privs"),
     value("cap", Some('c'), "further capability; may be repeated"),
-    value("cgroup", None, "not implemented"),
+    value("cgroup", None, "[controller:]path of a group below; may be repeated"),
     switch("ignore-paused", None, "exec even in a paused container"),
     HELP,
 ];
@@ -114,6 +115,8 @@ const UPDATE: &[Flag] = &[
     value("kernel-memory", None, "obsolete, ignored"),
     value("kernel-memory-tcp", None, "bytes"),
     value("pids-limit", None, "tasks"),
+    value("l3-cache-schema", None, "Intel RDT: caches, L3:0=f;1=f"),
+    value("mem-bw-schema", None, "Intel RDT: memory bandwidth, MB:0=20;1=70"),
     HELP,
 ];
 
@@ -221,6 +224,11 @@ impl Flags {
     /// The last value of a flag.
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.0.iter().rev().find(|(flag, _)| *flag == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A value as a path; an empty one is none.
+    pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
+        self.value(name).filter(|path| !path.is_empty()).map(PathBuf::from)
     }
 
     /// Every value of a flag.

@@ -33,32 +33,12 @@ impl Foreground {
         console: Option<OwnedFd>,
     ) -> Result<u8, Failure> {
         let terminal = console.map(Terminal::open);
-        let mut stdin_open = terminal.is_some();
+        let mut open = Open { input: true, output: true };
         loop {
-            if let Some(terminal) = &terminal {
-                let stdin = rustix::stdio::stdin();
-                let mut ready = vec![
-                    PollFd::new(&self.signals, PollFlags::IN),
-                    PollFd::new(&terminal.master, PollFlags::IN),
-                ];
-                if stdin_open {
-                    ready.push(PollFd::from_borrowed_fd(stdin, PollFlags::IN));
-                }
-                match poll(&mut ready, None) {
-                    Ok(_) | Err(Errno::INTR) => {}
-                    Err(errno) => return Err(Failure::Other(format!("poll: {errno}"))),
-                }
-                let is_ready: Vec<bool> =
-                    ready.iter().map(|entry| !entry.revents().is_empty()).collect();
-                if is_ready.get(2) == Some(&true) {
-                    stdin_open = copy_once(stdin, &terminal.master);
-                }
-                if is_ready[1] {
-                    copy_once(terminal.master.as_fd(), rustix::stdio::stdout());
-                }
-                if !is_ready[0] {
-                    continue;
-                }
+            if let Some(terminal) = &terminal
+                && !terminal.pass_on(&self.signals, &mut open)?
+            {
+                continue;
             }
             match signals::next(&self.signals) {
                 Ok(SIGCHLD) => {
@@ -121,6 +101,12 @@ fn copy_once(from: impl AsFd, to: impl AsFd) -> bool {
     length > 0
 }
 
+/// Which directions of a terminal's bytes are open.
+struct Open {
+    input: bool,
+    output: bool,
+}
+
 /// The caller's terminal in raw mode, and the master of the container's.
 struct Terminal {
     master: OwnedFd,
@@ -139,6 +125,34 @@ impl Terminal {
         let terminal = Self { master, before };
         terminal.resize();
         terminal
+    }
+
+    /// Waits for a byte of either side, or a signal, and passes bytes on. Whether there is a signal.
+    /// A side that has ended is looked at no more: it would be ready for ever.
+    fn pass_on(&self, signals: &OwnedFd, open: &mut Open) -> Result<bool, Failure> {
+        let stdin = rustix::stdio::stdin();
+        let mut watched = vec![PollFd::new(signals, PollFlags::IN)];
+        if open.output {
+            watched.push(PollFd::new(&self.master, PollFlags::IN));
+        }
+        if open.input {
+            watched.push(PollFd::from_borrowed_fd(stdin, PollFlags::IN));
+        }
+        match poll(&mut watched, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(Failure::Other(format!("poll: {errno}"))),
+        }
+        let mut ready = watched.iter().map(|entry| !entry.revents().is_empty());
+        let signal = ready.next() == Some(true);
+        let output = open.output && ready.next() == Some(true);
+        let input = open.input && ready.next() == Some(true);
+        if input {
+            open.input = copy_once(stdin, &self.master);
+        }
+        if output {
+            open.output = copy_once(&self.master, rustix::stdio::stdout());
+        }
+        Ok(signal)
     }
 
     fn resize(&self) {

@@ -28,6 +28,8 @@ use std::process::ExitCode;
 struct Global {
     root: PathBuf,
     log: Log,
+    /// Whether systemd makes new containers' cgroups.
+    systemd_cgroup: bool,
 }
 
 fn main() -> ExitCode {
@@ -74,13 +76,17 @@ fn run(args: &[String]) -> u8 {
         print!("{}", arguments::help_for(command));
         return 0;
     }
+    // With the trace's id, for whoever follows one request through the programs.
+    log.debug(&format!("command {name}"));
     if command.joins_containers
         && let Err(error) = runtime_container::seal()
     {
-        log.debug(&format!("own program is not sealed: {}", error.message()));
+        log.error(&error.message());
+        return 1;
     }
     let root = global.value("root").map_or_else(default_root, PathBuf::from);
-    let global = Global { root, log };
+    let systemd_cgroup = global.has("systemd-cgroup");
+    let global = Global { root, log, systemd_cgroup };
     match (command.run)(&global, &parsed) {
         Ok(code) => code,
         Err(failure) => {

@@ -4,8 +4,12 @@
 
 #[path = "containers/bundle.rs"]
 mod bundle;
+#[path = "containers/further.rs"]
+mod further;
 #[path = "containers/hostile.rs"]
 mod hostile;
+#[path = "containers/sharing.rs"]
+mod sharing;
 
 use bundle::Bundle;
 use serde_json::json;
@@ -210,6 +214,28 @@ fn limits_are_set_updated_and_counted() {
     let second = stats(&bundle);
     assert_eq!(second["data"]["memory"]["usage"]["limit"], 32 << 20);
     assert_eq!(second["data"]["pids"]["limit"], 10);
+    bundle.succeed(&["update", "--memory", "-1", "ID"]);
+    assert!(stats(&bundle)["data"]["memory"]["usage"]["limit"].as_u64().unwrap() > 1 << 40);
+}
+
+#[test]
+fn every_mount_option_that_is_told_of_is_taken() {
+    let features: serde_json::Value =
+        serde_json::from_str(&Bundle::script("true").succeed(&["features"])).unwrap();
+    let special = ["bind", "rbind", "remount", "idmap", "ridmap", "tmpcopyup"];
+    let options: Vec<&str> = features["mountOptions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|option| option.as_str().unwrap())
+        .filter(|option| !special.contains(option))
+        .collect();
+    // One mount with all of them: the last word on each attribute counts.
+    let mut bundle = Bundle::script("grep -c ' /data ' /proc/self/mountinfo");
+    bundle.config["mounts"].as_array_mut().unwrap().push(
+        json!({"destination": "/data", "type": "tmpfs", "source": "tmpfs", "options": options}),
+    );
+    assert_eq!(bundle.run(), "1\n");
 }
 
 #[test]
@@ -331,9 +357,56 @@ fn hooks_of_every_phase_run_in_order() {
         std::fs::read_to_string(&record).unwrap(),
         "prestart\ncreateRuntime\ncreateContainer\npoststart\npoststop\n"
     );
-    bundle.config["hooks"] = json!({"createRuntime": [{"path": "/bin/false"}]});
+    std::fs::remove_file(&record).unwrap();
+    bundle.config["hooks"] =
+        json!({"createRuntime": [{"path": "/bin/false"}], "poststop": hook("poststop")});
     let ended = bundle.runtime(&["run", "ID"]);
     assert!(ended.err.contains("error running createRuntime hook #0"), "{ended:?}");
+    assert_eq!(std::fs::read_to_string(&record).unwrap(), "poststop\n");
+    bundle.assert_nothing_is_left();
+}
+
+#[test]
+fn a_failed_poststart_hook_stops_the_container() {
+    let mut bundle = Bundle::program(&["sleep", "1000"]);
+    bundle.config["hooks"] = json!({"poststart": [{"path": "/bin/false"}]});
+    bundle.succeed(&["create", "ID"]);
+    let ended = bundle.runtime(&["start", "ID"]);
+    assert!(ended.err.contains("error running poststart hook #0"), "{ended:?}");
+    bundle.wait_for_status("stopped");
+    bundle.succeed(&["delete", "ID"]);
+    bundle.assert_nothing_is_left();
+}
+
+#[test]
+fn a_container_counts_as_being_created_until_it_is() {
+    let mut bundle = Bundle::program(&["sleep", "1000"]);
+    let (mark, go_on) = (bundle.path().join("mark"), bundle.path().join("go-on"));
+    let script =
+        format!("cat > {}; until test -e {}; do sleep 0.01; done", mark.display(), go_on.display());
+    bundle.config["hooks"] =
+        json!({"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", script]}]});
+    let id = bundle.id.clone();
+    let mut create = bundle.command(&["create", &id]).spawn().unwrap();
+    wait_for("the hook", || mark.exists().then_some(()));
+    assert_eq!(bundle.status(), "creating");
+    assert!(bundle.runtime(&["delete", "ID"]).err.contains("that is not stopped: creating"));
+    std::fs::write(&go_on, "").unwrap();
+    assert!(create.wait().unwrap().success());
+    assert_eq!(bundle.status(), "created");
+}
+
+#[test]
+fn processes_that_multiply_do_not_outlive_a_container_that_shares_its_pids() {
+    let mut bundle = Bundle::script("spawn() { (spawn) & (sleep 1000) & }; spawn; sleep 1000");
+    bundle.config["linux"]["namespaces"].as_array_mut().unwrap().retain(|n| n["type"] != "pid");
+    bundle.config["linux"]["resources"]["pids"] = json!({"limit": 60});
+    // A shared pid namespace is no reason for a shared procfs.
+    bundle.config["mounts"].as_array_mut().unwrap().retain(|m| m["destination"] != "/proc");
+    bundle.config["linux"]["maskedPaths"] = json!([]);
+    bundle.config["linux"]["readonlyPaths"] = json!([]);
+    bundle.succeed(&["run", "--detach", "ID"]);
+    bundle.succeed(&["delete", "--force", "ID"]);
     bundle.assert_nothing_is_left();
 }
 
@@ -368,7 +441,9 @@ fn many_containers_at_once_all_start_and_all_go() {
 fn a_creator_that_is_killed_leaves_no_process_and_the_rest_can_be_deleted() {
     let mut bundle = Bundle::program(&["sleep", "1000"]);
     let mark = bundle.path().join("mark");
-    let script = format!("cat > {}; sleep 1000", mark.display());
+    // The hook is its own process and outlives its caller, as any would: until its folder is gone.
+    let folder = bundle.path().display();
+    let script = format!("cat > {}; while test -d {folder}; do sleep 0.05; done", mark.display());
     bundle.config["hooks"] =
         json!({"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", script]}]});
     let id = bundle.id.clone();
@@ -386,17 +461,6 @@ fn a_creator_that_is_killed_leaves_no_process_and_the_rest_can_be_deleted() {
     assert_eq!(bundle.status(), "stopped");
     bundle.succeed(&["delete", "ID"]);
     bundle.assert_nothing_is_left();
-    // The hook is its own process and outlives its caller, as any would.
-    let hook = bundle.path().to_str().unwrap().to_owned();
-    for process in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Ok(line) = std::fs::read(process.path().join("cmdline")) else { continue };
-        if String::from_utf8_lossy(&line).contains(&hook)
-            && let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok())
-            && let Some(pid) = rustix::process::Pid::from_raw(pid)
-        {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-        }
-    }
 }
 
 fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {

@@ -3,7 +3,8 @@
 use crate::mounts::{attach, clone_descriptor};
 use crate::{Error, path, refused};
 use kernel_paths::Root;
-use rustix::fs::{OFlags, fstatfs};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstatfs, openat, statat};
+use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use std::os::fd::OwnedFd;
@@ -22,7 +23,7 @@ pub(crate) fn open_terminal(
     // An image's file of that name is not a terminal multiplexer.
     let kind = fstatfs(&master).map_err(refused(step))?;
     if u64::try_from(kind.f_type) != Ok(DEVPTS_SUPER_MAGIC) {
-        return Err(refused(step)(rustix::io::Errno::NODEV));
+        return Err(refused(step)(Errno::NODEV));
     }
     unlockpt(&master).map_err(refused(step))?;
     let slave =
@@ -35,10 +36,22 @@ pub(crate) fn open_terminal(
     Ok((master, slave))
 }
 
-/// Shows the terminal as `/dev/console`.
+/// Shows the terminal as `/dev/console`, which must not be a link: it could lead to a file that
+/// others rely on (CVE-2025-52565).
 pub(crate) fn bind_console(root: &Root, slave: &OwnedFd) -> Result<(), Error> {
     let step = || "bind /dev/console".to_owned();
-    let target = root.create_file(Path::new("/dev/console")).map_err(path(step))?;
+    let (directory, name) = root.create_parent(Path::new("/dev/console")).map_err(path(step))?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    match openat(&directory, &name, flags, Mode::from_raw_mode(0o620)) {
+        Ok(_) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(refused(step)(errno)),
+    }
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let target = openat(&directory, &name, flags, Mode::empty()).map_err(refused(step))?;
+    let found = statat(&target, "", AtFlags::EMPTY_PATH).map_err(refused(step))?;
+    if FileType::from_raw_mode(found.st_mode) == FileType::Symlink {
+        return Err(refused(step)(Errno::LOOP));
+    }
     let copy = clone_descriptor(slave, false).map_err(refused(step))?;
     attach(&copy, &target).map_err(refused(step))
 }

@@ -1,11 +1,13 @@
 //! A container's root file system: mounts, devices, masked paths, pivot.
 //!
-//! [`Plan::new`] reads the configuration in the parent, where errors are cheap; the rest happens
-//! in the container's first process, inside its new mount namespace:
-//! [`isolate`], [`Plan::build`], [`Tree::console`], [`Tree::seal`], [`Tree::enter`].
+//! [`Plan::new`] reads the configuration in the parent, where errors are cheap, and
+//! [`Plan::open_sources`] opens there what only the host's root may; the rest happens in the
+//! container's first process, inside its new mount namespace: [`Plan::isolate`], [`Plan::build`],
+//! [`Tree::console`], [`Tree::seal`], [`Tree::enter`].
 //!
 //! Invariants:
-//! - nothing is ever mounted in the host's mount namespace;
+//! - nothing is ever mounted in the host's mount namespace, but what a container that shares its
+//!   mounts (`rootfsPropagation`) mounts itself;
 //! - a path that the container's image can influence is resolved once, inside the root, by
 //!   `kernel-paths`, and used through its descriptor;
 //! - mounts are made by descriptor (`fsopen`, `open_tree`, `move_mount`), so that neither source
@@ -24,8 +26,8 @@ mod plan;
 mod tree;
 
 pub use cgroups::{CgroupMount, CgroupMounts};
-pub use plan::{BaseMount, Plan, Request};
-pub use tree::{Tree, isolate, terminal};
+pub use plan::{BaseMount, IdMap, Plan, Request};
+pub use tree::{Tree, terminal};
 
 use base_errors::{Classify, Kind};
 use rustix::io::Errno;
@@ -44,9 +46,10 @@ pub enum Error {
     /// Something would be mounted over a part of `/proc` that programs must be able to trust.
     #[error("{0:?} cannot be mounted because it is inside /proc")]
     InsideProc(String),
-    /// Not offered yet.
-    #[error("{0}: not implemented")]
-    Unimplemented(&'static str),
+    /// Something that is no procfs would be mounted on `/proc`: programs, and runtimes that look
+    /// there, would believe a forgery (CVE-2019-16884).
+    #[error("{0:?} cannot be mounted because it is not of type proc")]
+    NotProc(String),
     /// A path inside the root could not be resolved or made.
     #[error("{step}")]
     Path {
@@ -70,8 +73,7 @@ pub enum Error {
 impl Classify for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::Invalid { .. } | Self::InsideProc(_) => Kind::InvalidArgument,
-            Self::Unimplemented(_) => Kind::Unimplemented,
+            Self::Invalid { .. } | Self::InsideProc(_) | Self::NotProc(_) => Kind::InvalidArgument,
             Self::Path { source, .. } => source.kind(),
             Self::Refused { errno, .. } => Kind::from_io(&(*errno).into()),
         }

@@ -3,7 +3,7 @@
 use crate::options::Options;
 use crate::plan::PlannedMount;
 use crate::{Error, refused};
-use kernel_sys::mount::{attribute, mount_setattr};
+use kernel_sys::mount::{Change, attribute, mount_setattr};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -11,13 +11,25 @@ use rustix::mount::{
     fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
     open_tree,
 };
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 /// Longest value that `fsconfig(2)` takes as a string, its NUL included.
 const MAX_STRING: usize = 256;
 
 /// Makes a new, not yet attached mount of a file system.
 pub(crate) fn new_mount(fstype: &str, source: &str, options: &Options) -> Result<OwnedFd, Error> {
+    match configured(fstype, source, options) {
+        // Perhaps only because this kernel's overlayfs is configured in another way.
+        Err(Error::Refused { step, errno: Errno::INVAL }) if fstype == "overlay" => {
+            old_overlay(options).map_err(refused(|| step))
+        }
+        result => result,
+    }
+}
+
+/// Makes a mount by fsopen(2) and fsconfig(2).
+fn configured(fstype: &str, source: &str, options: &Options) -> Result<OwnedFd, Error> {
     let step = |what: &str| format!("mount {fstype}: {what}");
     let context = fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC).map_err(refused(|| step("open")))?;
     let name = if source.is_empty() { fstype } else { source };
@@ -50,17 +62,30 @@ fn set_string(context: &OwnedFd, key: &str, value: &str) -> rustix::io::Result<(
 /// Gives overlay its lower layers one by one (Linux 6.8), so that their number is not bounded by
 /// the length of one string.
 fn lower_layers(context: &OwnedFd, value: &str) -> rustix::io::Result<()> {
-    let layers = split_layers(value);
-    for (index, layer) in layers.iter().enumerate() {
-        match set_string(context, "lowerdir+", layer) {
-            // An older kernel: all at once, as far as that goes.
-            Err(Errno::INVAL) if index == 0 => {
-                return fsconfig_set_string(context, "lowerdir", value);
+    split_layers(value).iter().try_for_each(|layer| set_string(context, "lowerdir+", layer))
+}
+
+/// Makes an overlay mount on a kernel that takes all layers at once (Debian 12 has 6.1).
+fn old_overlay(options: &Options) -> rustix::io::Result<OwnedFd> {
+    let (mut lower, mut upper, mut work, mut rest) = (Vec::new(), None, None, Vec::new());
+    for option in &options.data {
+        match option.split_once('=') {
+            Some(("lowerdir", value)) => {
+                lower.extend(split_layers(value).into_iter().map(PathBuf::from));
             }
-            result => result?,
+            Some(("lowerdir+", value)) => lower.push(PathBuf::from(value)),
+            Some(("upperdir", value)) => upper = Some(Path::new(value)),
+            Some(("workdir", value)) => work = Some(Path::new(value)),
+            _ => rest.push(option.as_str()),
         }
     }
-    Ok(())
+    let lower: Vec<&Path> = lower.iter().map(PathBuf::as_path).collect();
+    let mount = kernel_sys::overlay::detached(&lower, upper.zip(work), &rest)?;
+    let change = Change { set: options.change.set, ..Change::default() };
+    if !change.is_empty() {
+        mount_setattr(mount.as_fd(), c"", false, change, None)?;
+    }
+    Ok(mount)
 }
 
 /// Splits at colons; `\:` is a colon of a name.
@@ -111,10 +136,36 @@ pub(crate) fn apply_attributes(mount: impl AsFd, options: &Options) -> rustix::i
 /// Changes an attached mount's propagation.
 pub(crate) fn apply_propagation(mount: impl AsFd, options: &Options) -> rustix::io::Result<()> {
     for &(propagation, recursive) in &options.propagation {
-        let change = kernel_sys::mount::Change { propagation, ..Default::default() };
-        mount_setattr(mount.as_fd(), c"", recursive, change, None)?;
+        change_propagation(&mount, propagation, recursive)?;
     }
     Ok(())
+}
+
+/// Changes a mount's propagation to one of `MS_PRIVATE` and so on.
+pub(crate) fn change_propagation(
+    mount: impl AsFd,
+    propagation: u64,
+    recursive: bool,
+) -> rustix::io::Result<()> {
+    let change = Change { propagation, ..Change::default() };
+    mount_setattr(mount.as_fd(), c"", recursive, change, None)
+}
+
+/// Maps the ids of a mount that is not attached yet by those of a user namespace.
+pub(crate) fn map_ids(
+    mount: impl AsFd,
+    source: &str,
+    recursive: bool,
+    user_namespace: BorrowedFd<'_>,
+) -> Result<(), Error> {
+    let change = Change { set: attribute::IDMAP, ..Change::default() };
+    mount_setattr(mount.as_fd(), c"", recursive, change, Some(user_namespace)).map_err(|errno| {
+        let hint = match errno {
+            Errno::INVAL => " (its file system may not allow that on this kernel)",
+            _ => "",
+        };
+        refused(|| format!("map the ids of {source}{hint}"))(errno)
+    })
 }
 
 /// Attaches a mount on top of what a descriptor names.
@@ -125,7 +176,7 @@ pub(crate) fn attach(mount: impl AsFd, target: impl AsFd) -> rustix::io::Result<
 
 /// Makes a mount read-only.
 pub(crate) fn make_readonly(mount: impl AsFd, recursive: bool) -> rustix::io::Result<()> {
-    let change = kernel_sys::mount::Change { set: attribute::RDONLY, ..Default::default() };
+    let change = Change { set: attribute::RDONLY, ..Change::default() };
     mount_setattr(mount.as_fd(), c"", recursive, change, None)
 }
 

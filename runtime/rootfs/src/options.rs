@@ -24,9 +24,9 @@ pub(crate) struct Options {
 }
 
 const MS_UNBINDABLE: u64 = 1 << 17;
-const MS_PRIVATE: u64 = 1 << 18;
-const MS_SLAVE: u64 = 1 << 19;
-const MS_SHARED: u64 = 1 << 20;
+pub(crate) const MS_PRIVATE: u64 = 1 << 18;
+pub(crate) const MS_SLAVE: u64 = 1 << 19;
+pub(crate) const MS_SHARED: u64 = 1 << 20;
 
 /// The kernel's value of a propagation's name, and whether it is recursive.
 pub(crate) fn propagation(name: &str) -> Option<(u64, bool)> {
@@ -97,8 +97,9 @@ impl Options {
             "idmap" => self.idmap = Some(false),
             "ridmap" => self.idmap = Some(true),
             // Defaults, and what mount(8) keeps to itself.
-            "" | "defaults" | "loud" | "async" | "nolazytime" | "nomand" | "noiversion"
-            | "silent" => {}
+            "" | "defaults" | "loud" | "async" | "nolazytime" | "nomand" | "silent" => {}
+            // A flag of mount(2) that new mounts no longer know; file systems count as they do.
+            "iversion" | "noiversion" => {}
             _ => {
                 if let Some(change) = propagation(option) {
                     self.propagation.push(change);

@@ -1,10 +1,12 @@
 //! What is to be mounted, made and hidden: the configuration, read and checked.
 
-use crate::Error;
 use crate::cgroups::CgroupMounts;
 use crate::devices::DeviceNode;
-use crate::options::{Options, propagation};
-use base_oci::runtime::{Linux, Mount, NamespaceKind, Spec};
+use crate::mounts::{change_propagation, detached, map_ids};
+use crate::options::{MS_SHARED, MS_SLAVE, Options, propagation};
+use crate::{Error, refused};
+use base_oci::runtime::{IdMapping, Linux, Mount, NamespaceKind, Spec};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// What [`Plan::new`] reads.
@@ -34,12 +36,39 @@ pub struct BaseMount {
 }
 
 /// A mount that the container's first process makes.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct PlannedMount {
     pub(crate) destination: PathBuf,
     pub(crate) fstype: String,
     pub(crate) source: String,
     pub(crate) options: Options,
+    /// Whose ids it shows, if not the host's.
+    idmap: Option<IdMap>,
+    /// What [`Plan::open_sources`] opened: not attached anywhere yet.
+    pub(crate) opened: Option<OwnedFd>,
+}
+
+/// The ids of an id-mapped mount.
+#[derive(Clone, Debug, PartialEq)]
+pub enum IdMap {
+    /// Those of the container's user namespace.
+    Container,
+    /// These.
+    Own {
+        /// User ids.
+        uids: Vec<IdMapping>,
+        /// Group ids.
+        gids: Vec<IdMapping>,
+    },
+}
+
+impl PlannedMount {
+    /// Whether it is a new procfs or sysfs: all that is in it is the kernel's.
+    pub(crate) fn is_of_kernel(&self) -> bool {
+        matches!(self.fstype.as_str(), "proc" | "sysfs")
+            && self.options.bind.is_none()
+            && !self.options.remount
+    }
 }
 
 /// Everything about a root file system, read and checked.
@@ -109,10 +138,41 @@ impl Plan {
         })
     }
 
-    /// Whether a mount shows the container's own cgroups.
-    #[must_use]
-    pub fn shows_cgroups(&self) -> bool {
-        self.mounts.iter().any(|mount| mount.fstype.starts_with("cgroup"))
+    /// Whether what is mounted inside shows outside, too.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.propagation.is_some_and(|(propagation, _)| propagation == MS_SHARED)
+    }
+
+    /// Opens what the container's first process may not: the sources of bind mounts where it has
+    /// a user namespace, whose root need not reach them, and id-mapped mounts, which take rights
+    /// over the file system. `user_namespace` gives a user namespace with such ids.
+    ///
+    /// # Errors
+    /// A source cannot be opened, or its file system cannot be id-mapped.
+    pub fn open_sources<E: From<Error>>(
+        &mut self,
+        mut user_namespace: impl FnMut(&IdMap) -> Result<OwnedFd, E>,
+    ) -> Result<(), E> {
+        let all = self.new_user_namespace;
+        for mount in &mut self.mounts {
+            if mount.options.bind.is_none()
+                || mount.options.remount
+                || !(all || mount.idmap.is_some())
+            {
+                continue;
+            }
+            let tree = detached(mount)?;
+            if let Some(idmap) = &mount.idmap {
+                let namespace = user_namespace(idmap)?;
+                let recursive = mount.options.idmap == Some(true);
+                map_ids(&tree, &mount.source, recursive, namespace.as_fd())?;
+            }
+            // It was cloned from the host's own mounts: nothing may go back to them.
+            change_propagation(&tree, MS_SLAVE, true)
+                .map_err(refused(|| format!("make a slave of {}", mount.source)))?;
+            mount.opened = Some(tree);
+        }
+        Ok(())
     }
 }
 
@@ -126,6 +186,8 @@ fn base_mount(mount: BaseMount) -> PlannedMount {
         fstype: mount.fstype,
         source: mount.source,
         options,
+        idmap: None,
+        opened: None,
     }
 }
 
@@ -134,12 +196,10 @@ fn planned(mount: &Mount, bundle: &Path) -> Result<PlannedMount, Error> {
     if mount.destination.is_empty() {
         return Err(Error::Invalid { what: "mount destination", value: String::new() });
     }
-    if options.idmap.is_some() || !mount.uid_mappings.is_empty() {
-        return Err(Error::Unimplemented("idmapped mounts"));
-    }
     if mount.fstype == "bind" && options.bind.is_none() {
         options.bind = Some(false);
     }
+    let idmap = idmap(mount, &options)?;
     // mount(8): a bind mount's file system options are not changed by it.
     if options.bind.is_some() {
         options.data.clear();
@@ -157,7 +217,26 @@ fn planned(mount: &Mount, bundle: &Path) -> Result<PlannedMount, Error> {
         fstype: mount.fstype.clone(),
         source,
         options,
+        idmap,
+        opened: None,
     })
+}
+
+/// Whose ids a mount shows; the option without ids means the container's.
+fn idmap(mount: &Mount, options: &Options) -> Result<Option<IdMap>, Error> {
+    let invalid = |what| Err(Error::Invalid { what, value: mount.destination.clone() });
+    let (uids, gids) = (&mount.uid_mappings, &mount.gid_mappings);
+    if options.idmap.is_none() && uids.is_empty() && gids.is_empty() {
+        return Ok(None);
+    }
+    if options.bind.is_none() {
+        return invalid("id-mapped mounts are only supported for bind-mounts:");
+    }
+    match (uids.is_empty(), gids.is_empty()) {
+        (true, true) => Ok(Some(IdMap::Container)),
+        (false, false) => Ok(Some(IdMap::Own { uids: uids.clone(), gids: gids.clone() })),
+        _ => invalid("id-mapped mounts must have both uid and gid mappings specified:"),
+    }
 }
 
 #[cfg(test)]
@@ -187,6 +266,20 @@ mod tests {
             plan(r#"{"mounts":[{"destination":"/dev","source":"/dev","options":["rbind"]}]}"#)
                 .unwrap();
         assert!(plan.devices.is_empty());
+    }
+
+    #[test]
+    fn id_mapped_mounts_are_binds_with_both_kinds_of_ids() {
+        let map = r#"[{"containerID":0,"hostID":1000,"size":1}]"#;
+        let mount = |rest: &str| {
+            plan(&format!(r#"{{"mounts":[{{"destination":"/x","source":"/x",{rest}}}]}}"#))
+        };
+        let container = mount(r#""options":["bind","idmap"]"#).unwrap();
+        assert_eq!(container.mounts[0].idmap, Some(IdMap::Container));
+        let own = mount(&format!(r#""options":["bind"],"uidMappings":{map},"gidMappings":{map}"#));
+        assert!(matches!(own.unwrap().mounts[0].idmap, Some(IdMap::Own { .. })));
+        assert!(mount(&format!(r#""options":["bind"],"uidMappings":{map}"#)).is_err());
+        assert!(mount(r#""type":"tmpfs","options":["idmap"]"#).is_err());
     }
 
     #[test]

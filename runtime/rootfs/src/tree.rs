@@ -5,9 +5,10 @@ use crate::copy::{copy_owner, copy_tree};
 use crate::devices::make_links;
 use crate::mask::{make_paths_readonly, mask};
 use crate::mounts::{
-    apply_attributes, apply_propagation, attach, clone_path, detached, make_readonly,
+    apply_attributes, apply_propagation, attach, change_propagation, clone_path, detached,
+    make_readonly,
 };
-use crate::options::propagation;
+use crate::options::{MS_PRIVATE, MS_SLAVE};
 use crate::plan::{Plan, PlannedMount};
 use crate::{Error, path, refused};
 use kernel_paths::Root;
@@ -15,11 +16,15 @@ use kernel_sys::mount::{Change, mount_setattr};
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fchmod, fstatfs, openat, openat2, statat,
 };
+use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+const PROC_ROOT_INODE: u64 = 1;
 
 /// Files of `/proc` that may be covered, because they only inform (lxcfs does it); runc's list.
 const PROC_FILES: [&str; 11] = [
@@ -36,26 +41,33 @@ const PROC_FILES: [&str; 11] = [
     "/proc/sys/crypto/fips_enabled",
 ];
 
-/// Stops mounts of this mount namespace from reaching the host's. The host's still arrive (slave)
-/// until the root is changed, as the configuration's propagation wants.
-///
-/// # Errors
-/// The kernel's.
-pub fn isolate() -> Result<(), Error> {
-    let slave = propagation("rslave").map_or(0, |(bits, _)| bits);
-    let change = Change { propagation: slave, ..Change::default() };
-    mount_setattr(CWD, c"/", true, change, None)
-        .map_err(refused(|| "make / a slave of the host's".to_owned()))
-}
-
 /// A root file system that is built but not entered.
 #[derive(Debug)]
 pub struct Tree<'a> {
     plan: &'a Plan,
     root: Root,
+    /// The mounts of the kernel's own file systems with their destinations: what is hidden in them
+    /// is looked up through them. By its path, an image that somebody renames folders in meanwhile
+    /// could have something else hidden (CVE-2019-19921).
+    kernel_mounts: Vec<(PathBuf, Root)>,
 }
 
 impl Plan {
+    /// Stops mounts of this mount namespace from reaching the host's; the host's still arrive
+    /// until the root is changed. Where the configuration wants mounts to be shared they stay so:
+    /// then [`Tree`] sees to it that its own do not reach the host.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn isolate(&self) -> Result<(), Error> {
+        if self.is_shared() {
+            return Ok(());
+        }
+        let change = Change { propagation: MS_SLAVE, ..Change::default() };
+        mount_setattr(CWD, c"/", true, change, None)
+            .map_err(refused(|| "make / a slave of the host's".to_owned()))
+    }
+
     /// Mounts the root and everything in it. `before_cgroups` is called before a mount that shows
     /// the container's cgroups: then this process must be in them.
     ///
@@ -65,7 +77,7 @@ impl Plan {
         &self,
         mut before_cgroups: impl FnMut() -> Result<(), E>,
     ) -> Result<Tree<'_>, E> {
-        let tree = Tree { plan: self, root: self.mount_root()? };
+        let mut tree = Tree { plan: self, root: self.mount_root()?, kernel_mounts: Vec::new() };
         for mount in &self.mounts {
             if mount.fstype == "cgroup" || mount.fstype == "cgroup2" {
                 before_cgroups()?;
@@ -84,17 +96,23 @@ impl Plan {
         Ok(tree)
     }
 
-    /// Mounts the root itself: it must be a mount of its own to be pivoted to.
+    /// Mounts the root itself: it must be a mount of its own to be pivoted to, on one that is not
+    /// shared.
     fn mount_root(&self) -> Result<Root, Error> {
         let step = || format!("mount root {}", self.root.display());
-        let Some((first, rest)) = self.base.split_first() else {
-            let tree = clone_path(&self.root.to_string_lossy(), true)?;
-            let target = Root::open_trusted(&self.root).map_err(path(step))?;
-            attach(&tree, &target).map_err(refused(step))?;
-            return Ok(Root::from(tree));
-        };
+        if self.is_shared() {
+            self.keep_place_private().map_err(refused(step))?;
+        }
         let target = Root::open_trusted(&self.root).map_err(path(step))?;
-        let tree = detached(first)?;
+        let mut rest = self.base.iter();
+        let (tree, is_bind) = match rest.next() {
+            Some(first) => (detached(first)?, first.options.bind.is_some()),
+            None => (clone_path(&self.root.to_string_lossy(), true)?, true),
+        };
+        let stays_slave = self.propagation.is_some_and(|(propagation, _)| propagation == MS_SLAVE);
+        if is_bind && !stays_slave {
+            change_propagation(&tree, MS_PRIVATE, false).map_err(refused(step))?;
+        }
         attach(&tree, &target).map_err(refused(step))?;
         let root = Root::from(tree);
         for mount in rest {
@@ -103,10 +121,25 @@ impl Plan {
         }
         Ok(root)
     }
+
+    /// Makes the mount private that the root lies on, which is at the nearest folder above that is
+    /// a mount's.
+    fn keep_place_private(&self) -> rustix::io::Result<()> {
+        let change = Change { propagation: MS_PRIVATE, ..Change::default() };
+        for folder in self.root.ancestors() {
+            let folder = CString::new(folder.as_os_str().as_bytes()).map_err(|_| Errno::INVAL)?;
+            match mount_setattr(CWD, &folder, false, change, None) {
+                // No mount's own folder.
+                Err(Errno::INVAL) => {}
+                result => return result,
+            }
+        }
+        Err(Errno::INVAL)
+    }
 }
 
 impl Tree<'_> {
-    fn mount(&self, mount: &PlannedMount) -> Result<(), Error> {
+    fn mount(&mut self, mount: &PlannedMount) -> Result<(), Error> {
         let step = || {
             format!(
                 "mount {} to {}",
@@ -118,7 +151,11 @@ impl Tree<'_> {
             let target = self.root.open(&mount.destination, OFlags::PATH).map_err(path(step))?;
             return apply_attributes(&target, &mount.options).map_err(refused(step));
         }
-        let tree = detached(mount)?;
+        let tree = match &mount.opened {
+            // Another descriptor of the same mount.
+            Some(opened) => opened.try_clone().map_err(|_| refused(step)(Errno::MFILE))?,
+            None => detached(mount)?,
+        };
         if let Some(mode) = self.inherited_mode(mount) {
             // Not by a mount option, which would show in the list of mounts.
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -137,7 +174,11 @@ impl Tree<'_> {
                 .map_err(refused(|| format!("copy up {}", mount.destination.display())))?;
         }
         attach(&tree, &target).map_err(refused(step))?;
-        apply_propagation(&tree, &mount.options).map_err(refused(step))
+        apply_propagation(&tree, &mount.options).map_err(refused(step))?;
+        if mount.is_of_kernel() {
+            self.kernel_mounts.push((mount.destination.clone(), Root::from(tree)));
+        }
+        Ok(())
     }
 
     /// The permissions that a tmpfs takes over from the folder that it hides, as under runc.
@@ -153,7 +194,7 @@ impl Tree<'_> {
     /// The place of a mount, made if it is missing: a file for a file, else a folder.
     fn target(&self, mount: &PlannedMount, tree: &OwnedFd) -> Result<OwnedFd, Error> {
         let step = || format!("find {} in the root", mount.destination.display());
-        if matches!(mount.fstype.as_str(), "proc" | "sysfs") && mount.options.bind.is_none() {
+        if mount.is_of_kernel() {
             return self.plain_folder(&mount.destination);
         }
         let is_folder = mount.options.bind.is_none() || {
@@ -173,7 +214,20 @@ impl Tree<'_> {
         if on_proc && !allowed {
             return Err(Error::InsideProc(mount.destination.display().to_string()));
         }
+        if self.is_proc(&target) && !is_procfs_root(tree) {
+            return Err(Error::NotProc(mount.destination.display().to_string()));
+        }
         Ok(target)
+    }
+
+    /// Whether a folder is the root's `/proc`, under whatever path it was found.
+    fn is_proc(&self, target: &OwnedFd) -> bool {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW;
+        let Ok(proc) = self.root.open(Path::new("/proc"), flags) else { return false };
+        let identity = |folder: &OwnedFd| {
+            statat(folder, "", AtFlags::EMPTY_PATH).ok().map(|stat| (stat.st_dev, stat.st_ino))
+        };
+        identity(&proc).is_some_and(|proc| identity(target) == Some(proc))
     }
 
     /// `/proc` and `/sys` must not be links: else an image could have them mounted elsewhere and
@@ -183,7 +237,7 @@ impl Tree<'_> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
         match openat2(&self.root, destination, flags, Mode::empty(), how) {
-            Err(rustix::io::Errno::NOENT) => {
+            Err(Errno::NOENT) => {
                 self.root.create_directory(destination).map_err(path(step))?;
                 openat2(&self.root, destination, flags, Mode::empty(), how).map_err(refused(step))
             }
@@ -218,13 +272,32 @@ impl Tree<'_> {
     /// # Errors
     /// The kernel's.
     pub fn seal(&self) -> Result<(), Error> {
-        make_paths_readonly(&self.root, &self.plan.readonly_paths)?;
-        mask(&self.root, &self.plan.masked)?;
+        make_paths_readonly(self, &self.plan.readonly_paths)?;
+        mask(self, &self.plan.masked)?;
         if self.plan.readonly {
             make_readonly(&self.root, false)
                 .map_err(refused(|| "make the root read-only".to_owned()))?;
         }
         Ok(())
+    }
+
+    /// What is at a path that is to be hidden or protected, if anything is.
+    pub(crate) fn existing(&self, wanted: &Path) -> Result<Option<OwnedFd>, Error> {
+        let of_kernel =
+            self.kernel_mounts.iter().rev().find_map(|(destination, mount)| {
+                Some((mount, wanted.strip_prefix(destination).ok()?))
+            });
+        let (root, rest) = of_kernel.unwrap_or((&self.root, wanted));
+        match root.open(rest, OFlags::PATH) {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if matches!(error.errno(), Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(error) => Err(path(|| format!("look for {}", wanted.display()))(error)),
+        }
+    }
+
+    /// The root itself.
+    pub(crate) fn root(&self) -> &Root {
+        &self.root
     }
 
     /// Makes it this process' root and leaves the host's behind. Without `pivot` the root is
@@ -236,9 +309,14 @@ impl Tree<'_> {
         let step = || "change the root".to_owned();
         rustix::process::fchdir(&self.root).map_err(refused(step))?;
         if pivot {
+            let old = Root::open_trusted(Path::new("/")).map_err(path(step))?;
             // Both at the same place: the old root then lies on top and is taken off
             // (pivot_root(2), "pivot_root(".", ".")").
             rustix::process::pivot_root(".", ".").map_err(refused(step))?;
+            if self.plan.is_shared() {
+                // So that the host keeps what is taken off here.
+                change_propagation(&old, MS_SLAVE, true).map_err(refused(step))?;
+            }
             unmount(".", UnmountFlags::DETACH).map_err(refused(step))?;
         } else {
             rustix::mount::mount_move(".", "/").map_err(refused(step))?;
@@ -246,12 +324,19 @@ impl Tree<'_> {
         }
         rustix::process::chdir("/").map_err(refused(step))?;
         if let Some((propagation, recursive)) = self.plan.propagation {
-            let change = Change { propagation, ..Change::default() };
-            mount_setattr(self.root.as_fd(), c"", recursive, change, None)
+            change_propagation(&self.root, propagation, recursive)
                 .map_err(refused(|| "set the root's propagation".to_owned()))?;
         }
         Ok(())
     }
+}
+
+/// Whether a mount shows a whole procfs.
+fn is_procfs_root(mount: &OwnedFd) -> bool {
+    let is_procfs =
+        fstatfs(mount).is_ok_and(|kind| u64::try_from(kind.f_type) == Ok(PROC_SUPER_MAGIC));
+    is_procfs
+        && statat(mount, "", AtFlags::EMPTY_PATH).is_ok_and(|stat| stat.st_ino == PROC_ROOT_INODE)
 }
 
 /// Opens a terminal of the devpts that the calling process sees, for a process that joined a

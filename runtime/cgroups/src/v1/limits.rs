@@ -10,7 +10,7 @@ pub(super) fn apply(cgroup: &Split, resources: &Resources) -> Result<(), Error> 
     let folder =
         |controller: &str, what| cgroup.folder(controller).ok_or(Error::NoController(what));
     if !resources.unified.is_empty() {
-        return Err(Error::NoController("unified"));
+        return Err(Error::NotUnified);
     }
     if let Some(limits) = &resources.memory
         && *limits != Memory::default()
@@ -40,8 +40,14 @@ pub(super) fn apply(cgroup: &Split, resources: &Resources) -> Result<(), Error> 
         block_io(folder("blkio", "block I/O")?, limits)?;
     }
     for limit in &resources.hugepage_limits {
-        let file = format!("hugetlb.{}.limit_in_bytes", limit.page_size);
-        knob::write(folder("hugetlb", "hugetlb")?, &file, limit.limit)?;
+        let folder = folder("hugetlb", "hugetlb")?;
+        let size = &limit.page_size;
+        knob::write(folder, &format!("hugetlb.{size}.limit_in_bytes"), limit.limit)?;
+        let reserved = format!("hugetlb.{size}.rsvd.limit_in_bytes");
+        knob::write_if_present(folder, &reserved, limit.limit)?;
+    }
+    if !resources.rdma.is_empty() {
+        knob::write_rdma(folder("rdma", "RDMA")?, &resources.rdma)?;
     }
     if let Some(network) = &resources.network {
         if let Some(class) = network.class_id.filter(|class| *class != 0) {
@@ -72,7 +78,10 @@ fn memory(folder: &Path, limits: &Memory) -> Result<(), Error> {
         Err(error) if error.errno() == Some(Errno::NOENT) && value == -1 => Ok(()),
         result => result,
     };
-    match (limits.limit.filter(|limit| *limit != 0), limits.swap.filter(|swap| *swap != 0)) {
+    let limit = limits.limit.filter(|limit| *limit != 0);
+    // Without a limit of memory there is none of memory with swap, which could not be less.
+    let unlimited = (limit == Some(-1) && folder.join(WITH_SWAP).exists()).then_some(-1);
+    match (limit, limits.swap.filter(|swap| *swap != 0).or(unlimited)) {
         (Some(limit), Some(with_swap)) => {
             // Memory alone can never exceed memory with swap: which of the two may be written
             // first depends on whether they grow or shrink.

@@ -20,14 +20,11 @@ pub(super) fn apply(folder: &Path, resources: &Resources) -> Result<(), Error> {
         block_io(folder, limits)?;
     }
     for limit in &resources.hugepage_limits {
-        knob::write(folder, &format!("hugetlb.{}.max", limit.page_size), limit.limit)?;
+        let size = &limit.page_size;
+        knob::write(folder, &format!("hugetlb.{size}.max"), limit.limit)?;
+        knob::write_if_present(folder, &format!("hugetlb.{size}.rsvd.max"), limit.limit)?;
     }
-    for (device, limits) in &resources.rdma {
-        let count = |count: Option<u32>| count.map_or_else(|| "max".to_owned(), |n| n.to_string());
-        let (handles, objects) = (count(limits.hca_handles), count(limits.hca_objects));
-        let value = format!("{device} hca_handle={handles} hca_object={objects}");
-        knob::write(folder, "rdma.max", value)?;
-    }
+    knob::write_rdma(folder, &resources.rdma)?;
     for (file, value) in &resources.unified {
         if file.contains('/') || file.is_empty() {
             return Err(Error::Invalid { what: "cgroup file", value: file.clone() });
@@ -54,17 +51,8 @@ fn memory(folder: &Path, limits: &Memory) -> Result<(), Error> {
             return Err(Error::MemoryInUse { used, limit });
         }
     }
-    if let Some(with_swap) = limits.swap.filter(|swap| *swap != 0) {
-        // The configuration counts memory and swap together, v2 apart.
-        let swap = match (with_swap, limit) {
-            (..=-1, _) => "max".to_owned(),
-            (with_swap, Some(limit)) if limit > 0 && with_swap >= limit => {
-                (with_swap - limit).to_string()
-            }
-            (with_swap, _) => {
-                return Err(Error::Invalid { what: "swap limit", value: with_swap.to_string() });
-            }
-        };
+    if let Some(swap) = swap_alone(limits)? {
+        let swap = swap.map_or_else(|| "max".to_owned(), |swap| swap.to_string());
         knob::write(folder, "memory.swap.max", swap)?;
     }
     if let Some(limit) = limit {
@@ -76,6 +64,23 @@ fn memory(folder: &Path, limits: &Memory) -> Result<(), Error> {
     Ok(())
 }
 
+/// The limit of swap, if one is to be set: `None` in it is unlimited. The configuration counts
+/// memory and swap together, v2 apart.
+pub(crate) fn swap_alone(limits: &Memory) -> Result<Option<Option<u64>>, Error> {
+    let limit = limits.limit.filter(|limit| *limit != 0);
+    let unlimited = (limit == Some(-1)).then_some(-1);
+    let Some(with_swap) = limits.swap.filter(|swap| *swap != 0).or(unlimited) else {
+        return Ok(None);
+    };
+    match (with_swap, limit) {
+        (..=-1, _) => Ok(Some(None)),
+        (with_swap, Some(limit)) if limit > 0 && with_swap >= limit => {
+            Ok(Some(Some((with_swap - limit).unsigned_abs())))
+        }
+        (with_swap, _) => Err(Error::Invalid { what: "swap limit", value: with_swap.to_string() }),
+    }
+}
+
 fn cpu(folder: &Path, limits: &Cpu) -> Result<(), Error> {
     if let Some(idle) = limits.idle {
         knob::write(folder, "cpu.idle", idle)?;
@@ -85,12 +90,14 @@ fn cpu(folder: &Path, limits: &Cpu) -> Result<(), Error> {
     {
         knob::write(folder, "cpu.weight", weight_of_shares(shares))?;
     }
-    if limits.quota.is_some() || limits.period.is_some() {
-        let quota = match limits.quota {
-            Some(quota) if quota > 0 => quota.to_string(),
-            _ => "max".to_owned(),
-        };
-        let period = limits.period.filter(|period| *period != 0).unwrap_or(100_000);
+    let (quota, period) =
+        (limits.quota.filter(|quota| *quota != 0), limits.period.filter(|period| *period != 0));
+    if quota.is_some() || period.is_some() {
+        // One file holds both; what is left out stays.
+        let now = knob::read(folder, "cpu.max").unwrap_or_default();
+        let (quota_now, period_now) = now.split_once(' ').unwrap_or(("max", "100000"));
+        let quota = quota.map_or_else(|| quota_now.to_owned(), or_max);
+        let period = period.map_or_else(|| period_now.to_owned(), |period| period.to_string());
         knob::write(folder, "cpu.max", format!("{quota} {period}"))?;
     }
     if let Some(burst) = limits.burst {
@@ -104,10 +111,25 @@ fn cpu(folder: &Path, limits: &Cpu) -> Result<(), Error> {
     Ok(())
 }
 
-/// v1's 2…262144 on v2's 1…10000, linearly, as every engine of this age does.
-fn weight_of_shares(shares: u64) -> u64 {
-    let shares = shares.clamp(2, 262_144);
-    1 + (shares - 2) * 9_999 / 262_142
+/// v1's 2…262144 on v2's 1…10000, so that v1's default of 1024 becomes v2's of 100: the curve of
+/// runc 1.4 and crun 1.23 and later.
+pub(crate) fn weight_of_shares(shares: u64) -> u64 {
+    match shares {
+        0..=2 => 1,
+        262_144.. => 10_000,
+        _ => {
+            #[expect(clippy::cast_precision_loss, reason = "at most 18 bits")]
+            let log = (shares as f64).log2();
+            let exponent = (log * log + 125.0 * log) / 612.0 - 7.0 / 34.0;
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "1 to 10000"
+            )]
+            let weight = 10_f64.powf(exponent).ceil() as u64;
+            weight
+        }
+    }
 }
 
 fn block_io(folder: &Path, limits: &BlockIo) -> Result<(), Error> {
@@ -118,6 +140,13 @@ fn block_io(folder: &Path, limits: &BlockIo) -> Result<(), Error> {
             // 10…1000 on 1…10000.
             let scaled = 1 + u64::from(weight).saturating_sub(10) * 9_999 / 990;
             knob::write(folder, "io.weight", format!("default {scaled}"))?;
+        }
+    }
+    for device in &limits.weight_device {
+        // Only this scheduler has weights by device; runc leaves them out elsewhere, too.
+        if let Some(weight) = device.weight.filter(|weight| *weight != 0) {
+            let value = format!("{}:{} {weight}", device.major, device.minor);
+            knob::write_if_present(folder, "io.bfq.weight", value)?;
         }
     }
     let throttle = |key: &str, devices: &[BlockIoThrottle]| -> Result<(), Error> {
@@ -139,9 +168,20 @@ mod tests {
     #[test]
     fn shares_become_weights_end_to_end() {
         assert_eq!(weight_of_shares(2), 1);
-        assert_eq!(weight_of_shares(1024), 39);
+        assert_eq!(weight_of_shares(1024), 100);
+        assert_eq!(weight_of_shares(512), 59);
         assert_eq!(weight_of_shares(262_144), 10_000);
         assert_eq!(weight_of_shares(u64::MAX), 10_000);
+    }
+
+    #[test]
+    fn half_of_a_cpu_limit_leaves_the_other_half_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("cpu.max"), "50000 100000\n").unwrap();
+        cpu(folder.path(), &Cpu { period: Some(200_000), ..Cpu::default() }).unwrap();
+        assert_eq!(knob::read(folder.path(), "cpu.max").unwrap(), "50000 200000");
+        cpu(folder.path(), &Cpu { quota: Some(-1), ..Cpu::default() }).unwrap();
+        assert!(knob::read(folder.path(), "cpu.max").unwrap().starts_with("max 200000"));
     }
 
     #[test]
@@ -154,5 +194,7 @@ mod tests {
         memory(folder.path(), &limits(Some(100), Some(300))).unwrap();
         assert_eq!(knob::read(folder.path(), "memory.swap.max").unwrap(), "200");
         assert!(memory(folder.path(), &limits(Some(300), Some(100))).is_err());
+        memory(folder.path(), &limits(Some(-1), None)).unwrap();
+        assert_eq!(knob::read(folder.path(), "memory.swap.max").unwrap(), "max");
     }
 }

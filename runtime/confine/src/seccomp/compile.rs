@@ -4,7 +4,7 @@ use super::Filter;
 use super::syscalls::{Numbers, numbers};
 use crate::Error;
 use base_oci::runtime::{Action, Argument, Operator, Seccomp, SyscallRule};
-use kernel_sys::seccomp::{Instruction, MAX_INSTRUCTIONS};
+use kernel_sys::seccomp::{FLAG_NEW_LISTENER, Instruction, MAX_INSTRUCTIONS};
 use std::collections::BTreeMap;
 
 // Offsets in struct seccomp_data.
@@ -80,11 +80,7 @@ struct Argument64 {
 /// # Errors
 /// A value without meaning, a feature that is not offered, or a filter that is too long.
 pub fn compile(profile: &Seccomp) -> Result<Filter, Error> {
-    let uses_notify = profile.default_action == Action::Notify
-        || profile.syscalls.iter().any(|rule| rule.action == Action::Notify);
-    if uses_notify || !profile.listener_path.is_empty() {
-        return Err(Error::Unimplemented("seccomp notification"));
-    }
+    let notifies = check_notification(profile)?;
     let mut architectures = Vec::with_capacity(3);
     for name in &profile.architectures {
         if let Some(architecture) = Architecture::parse(name)?
@@ -99,7 +95,9 @@ pub fn compile(profile: &Seccomp) -> Result<Filter, Error> {
     }
     let default = return_value(profile.default_action, profile.default_errno_ret);
     let rules = profile.syscalls.iter().map(Rule::read).collect::<Result<Vec<_>, _>>()?;
-    let is_permissive = matches!(profile.default_action, Action::Allow | Action::Log);
+    // A tracer that is asked about everything knows new calls, too.
+    let is_permissive =
+        matches!(profile.default_action, Action::Allow | Action::Log | Action::Trace);
     let tree = |architecture| tree(&rules, architecture, default, is_permissive);
 
     let mut native = tree(Architecture::X86_64);
@@ -119,23 +117,45 @@ pub fn compile(profile: &Seccomp) -> Result<Filter, Error> {
     if program.len() > MAX_INSTRUCTIONS {
         return Err(Error::FilterTooLong(program.len()));
     }
-    Ok(Filter { program, flags: flags(profile)? })
+    Ok(Filter { program, flags: flags(profile, notifies)? })
+}
+
+/// Whether a listener decides about some calls. It cannot about `write(2)`, with which the
+/// process tells of the listener's descriptor, and so not by default either; runc's rules.
+fn check_notification(profile: &Seccomp) -> Result<bool, Error> {
+    let wrong =
+        |value: &str| Err(Error::Invalid { what: "seccomp action", value: value.to_owned() });
+    if profile.default_action == Action::Notify {
+        return wrong("SCMP_ACT_NOTIFY as the default");
+    }
+    let mut notifying = profile.syscalls.iter().filter(|rule| rule.action == Action::Notify);
+    if notifying.clone().any(|rule| rule.names.iter().any(|name| name == "write")) {
+        return wrong("SCMP_ACT_NOTIFY for write");
+    }
+    let notifies = notifying.next().is_some();
+    if notifies && profile.listener_path.is_empty() {
+        return wrong("SCMP_ACT_NOTIFY without listenerPath");
+    }
+    Ok(notifies)
 }
 
 /// The flags of seccomp(2). Without any, speculation mitigation is left off as runc does: it
 /// costs every program much and a container's programs do not defend against themselves.
-fn flags(profile: &Seccomp) -> Result<u32, Error> {
+fn flags(profile: &Seccomp, notifies: bool) -> Result<u32, Error> {
     const LOG: u32 = 1 << 1;
     const SPEC_ALLOW: u32 = 1 << 2;
     const WAIT_KILLABLE_RECV: u32 = 1 << 5;
+    let own = if notifies { FLAG_NEW_LISTENER } else { 0 };
     if profile.flags.is_empty() {
-        return Ok(SPEC_ALLOW);
+        return Ok(own | SPEC_ALLOW);
     }
-    profile.flags.iter().try_fold(0, |flags, name| match name.as_str() {
+    profile.flags.iter().try_fold(own, |flags, name| match name.as_str() {
         // One thread only: there is nobody to synchronise with.
         "SECCOMP_FILTER_FLAG_TSYNC" => Ok(flags),
         "SECCOMP_FILTER_FLAG_LOG" => Ok(flags | LOG),
         "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => Ok(flags | SPEC_ALLOW),
+        // About waiting for a listener; the kernel refuses it where there is none.
+        "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" if !notifies => Ok(flags),
         "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => Ok(flags | WAIT_KILLABLE_RECV),
         _ => Err(Error::Invalid { what: "seccomp flag", value: name.clone() }),
     })
@@ -581,10 +601,15 @@ mod tests {
     }
 
     #[test]
-    fn unknown_flags_and_architectures_are_refused() {
+    fn unknown_flags_and_architectures_and_impossible_listeners_are_refused() {
         for text in [
             r#"{"defaultAction":"SCMP_ACT_ALLOW","flags":["SECCOMP_FILTER_FLAG_X"]}"#,
             r#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["VAX"]}"#,
+            r#"{"defaultAction":"SCMP_ACT_NOTIFY","listenerPath":"/a"}"#,
+            r#"{"defaultAction":"SCMP_ACT_ALLOW","listenerPath":"/a","syscalls":[
+                {"names":["write"],"action":"SCMP_ACT_NOTIFY"}]}"#,
+            r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[
+                {"names":["mkdir"],"action":"SCMP_ACT_NOTIFY"}]}"#,
         ] {
             assert!(compile(&serde_json::from_str(text).unwrap()).is_err(), "{text}");
         }

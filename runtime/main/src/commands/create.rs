@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// `create`.
 pub(crate) fn create(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
-    let prepared = Prepared::read(parsed)?;
+    let prepared = Prepared::read(global, parsed)?;
     let has_socket = prepared.options.console_socket.is_some();
     if prepared.wants_terminal && !has_socket {
         return Err(Failure::Other(
@@ -27,7 +27,7 @@ pub(crate) fn create(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
 /// `run`.
 pub(crate) fn run(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
     let id = parsed.id()?;
-    let prepared = Prepared::read(parsed)?;
+    let prepared = Prepared::read(global, parsed)?;
     let is_detached = parsed.flags.has("detach");
     if prepared.wants_terminal && is_detached && prepared.options.console_socket.is_none() {
         return Err(Failure::Other(
@@ -95,27 +95,23 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn read(parsed: &Parsed) -> Result<Self, Failure> {
+    fn read(global: &Global, parsed: &Parsed) -> Result<Self, Failure> {
         let bundle = PathBuf::from(parsed.flags.value("bundle").unwrap_or("."));
         let spec = document::config(&bundle)?;
         let wants_terminal = spec.process.as_ref().is_some_and(|process| process.terminal);
-        Ok(Self { bundle, spec, options: options(&parsed.flags)?, wants_terminal })
+        Ok(Self { bundle, spec, options: options(global, &parsed.flags)?, wants_terminal })
     }
 }
 
-fn options(flags: &Flags) -> Result<CreateOptions, Failure> {
-    if flags.value("pidfd-socket").is_some() {
-        return Err(Failure::Other("--pidfd-socket: not implemented".to_owned()));
-    }
+fn options(global: &Global, flags: &Flags) -> Result<CreateOptions, Failure> {
     Ok(CreateOptions {
-        pid_file: flags.value("pid-file").filter(|path| !path.is_empty()).map(PathBuf::from),
+        pid_file: flags.path("pid-file"),
+        systemd_cgroup: global.systemd_cgroup,
         no_pivot: flags.has("no-pivot"),
         no_new_keyring: flags.has("no-new-keyring"),
         preserve_fds: flags.number("preserve-fds")?.unwrap_or(0),
-        console_socket: flags
-            .value("console-socket")
-            .filter(|path| !path.is_empty())
-            .map(PathBuf::from),
+        console_socket: flags.path("console-socket"),
+        pidfd_socket: flags.path("pidfd-socket"),
     })
 }
 

@@ -6,8 +6,8 @@ use crate::arguments::{Flags, Parsed};
 use crate::failure::Failure;
 use crate::foreground::Foreground;
 use base_oci::runtime::{Capabilities, Process, User};
-use runtime_container::{Error, ExecOptions, ExecRequest, Stdio};
-use std::path::{Path, PathBuf};
+use runtime_container::{Below, Error, ExecOptions, ExecRequest, Stdio};
+use std::path::Path;
 
 /// Errors of `exec` itself, apart from any that the process could end with.
 const FAILED: u8 = 255;
@@ -45,16 +45,13 @@ pub(crate) fn exec(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
 }
 
 fn options(flags: &Flags) -> Result<ExecOptions, Failure> {
-    for flag in ["pidfd-socket", "cgroup"] {
-        if flags.value(flag).is_some() {
-            return Err(Failure::Other(format!("--{flag}: not implemented")));
-        }
-    }
-    let path = |name| flags.value(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let wrong = |error| Failure::Other(format!("--cgroup: {error}"));
     Ok(ExecOptions {
-        pid_file: path("pid-file"),
+        pid_file: flags.path("pid-file"),
         preserve_fds: flags.number("preserve-fds")?.unwrap_or(0),
-        console_socket: path("console-socket"),
+        console_socket: flags.path("console-socket"),
+        pidfd_socket: flags.path("pidfd-socket"),
+        cgroup: Below::parse(flags.values("cgroup")).map_err(wrong)?,
         ignore_paused: flags.has("ignore-paused"),
     })
 }
@@ -90,7 +87,7 @@ fn process(global: &Global, id: &str, parsed: &Parsed) -> Result<Process, Failur
     set(&mut process.selinux_label, "process-label");
     process.no_new_privileges |= flags.has("no-new-privs");
     if let Some(user) = flags.value("user") {
-        process.user = User { umask: process.user.umask, ..parse_user(user)? };
+        set_user(&mut process.user, user)?;
     }
     for gid in flags.values("additional-gids") {
         let number = gid.parse().map_err(|_| Failure::Usage(format!("invalid group {gid:?}")))?;
@@ -106,13 +103,21 @@ fn process(global: &Global, id: &str, parsed: &Parsed) -> Result<Process, Failur
     Ok(process)
 }
 
-/// `uid[:gid]`; names would have to be looked up in the container's own files.
-fn parse_user(text: &str) -> Result<User, Failure> {
+/// `uid[:gid]`; names would have to be looked up in the container's own files. What is not said
+/// stays as the configuration has it.
+fn set_user(user: &mut User, text: &str) -> Result<(), Failure> {
     let number = |part: &str| {
         part.parse::<u32>().map_err(|_| Failure::Usage(format!("invalid user {text:?}")))
     };
-    let (uid, gid) = text.split_once(':').unwrap_or((text, "0"));
-    Ok(User { uid: number(uid)?, gid: number(gid)?, ..User::default() })
+    let (uid, gid) = match text.split_once(':') {
+        Some((uid, gid)) => (uid, Some(gid)),
+        None => (text, None),
+    };
+    user.uid = number(uid)?;
+    if let Some(gid) = gid {
+        user.gid = number(gid)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -120,10 +125,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn users_are_numbers_with_an_optional_group() {
-        let user = parse_user("1000:5").unwrap();
-        assert_eq!((user.uid, user.gid), (1000, 5));
-        assert_eq!(parse_user("7").unwrap().uid, 7);
-        assert!(parse_user("root").is_err());
+    fn users_are_numbers_and_what_is_not_said_stays() {
+        let mut user = User { gid: 3, additional_gids: vec![4], ..User::default() };
+        set_user(&mut user, "7").unwrap();
+        assert_eq!((user.uid, user.gid), (7, 3));
+        set_user(&mut user, "1000:5").unwrap();
+        assert_eq!((user.uid, user.gid, user.additional_gids.as_slice()), (1000, 5, &[4][..]));
+        assert!(set_user(&mut user, "root").is_err());
     }
 }

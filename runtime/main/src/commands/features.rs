@@ -5,11 +5,11 @@ use crate::Global;
 use crate::arguments::Parsed;
 use crate::failure::Failure;
 use base_oci::capabilities;
-use runtime_confine::labels;
+use runtime_confine::scheduling;
 use serde_json::json;
 
 /// Mount options that are understood (runtime-spec, "Linux mount options").
-const MOUNT_OPTIONS: [&str; 58] = [
+const MOUNT_OPTIONS: [&str; 62] = [
     "async",
     "atime",
     "bind",
@@ -18,15 +18,18 @@ const MOUNT_OPTIONS: [&str; 58] = [
     "diratime",
     "dirsync",
     "exec",
+    "idmap",
     "iversion",
     "lazytime",
     "loud",
+    "mand",
     "noatime",
     "nodev",
     "nodiratime",
     "noexec",
     "noiversion",
     "nolazytime",
+    "nomand",
     "norelatime",
     "nostrictatime",
     "nosuid",
@@ -39,6 +42,7 @@ const MOUNT_OPTIONS: [&str; 58] = [
     "relatime",
     "remount",
     "rexec",
+    "ridmap",
     "rnoatime",
     "rnodev",
     "rnodiratime",
@@ -84,13 +88,14 @@ pub(crate) fn features(_: &Global, _: &Parsed) -> Result<u8, Failure> {
             "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
             "capabilities": capabilities::NAMES.as_slice(),
             "cgroup": {
-                "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true,
+                "v1": true, "v2": true, "systemd": true, "systemdUser": false, "rdma": true,
             },
             "seccomp": {
                 "enabled": true,
                 "actions": [
                     "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS",
-                    "SCMP_ACT_KILL_THREAD", "SCMP_ACT_LOG", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP",
+                    "SCMP_ACT_KILL_THREAD", "SCMP_ACT_LOG", "SCMP_ACT_NOTIFY", "SCMP_ACT_TRACE",
+                    "SCMP_ACT_TRAP",
                 ],
                 "operators": [
                     "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_LE", "SCMP_CMP_LT",
@@ -106,11 +111,17 @@ pub(crate) fn features(_: &Global, _: &Parsed) -> Result<u8, Failure> {
                     "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
                 ],
             },
-            "apparmor": { "enabled": labels::has_apparmor() },
-            "selinux": { "enabled": labels::has_selinux() },
-            "intelRdt": { "enabled": false },
-            "mountExtensions": { "idmap": { "enabled": false } },
-            "netDevices": { "enabled": false },
+            // What this program can do, whether or not this machine can (runtime-spec, "features").
+            "apparmor": { "enabled": true },
+            // Labels of processes, not of mounts.
+            "selinux": { "enabled": false },
+            "intelRdt": { "enabled": true, "schemata": true, "monitoring": true },
+            "mountExtensions": { "idmap": { "enabled": true } },
+            "netDevices": { "enabled": true },
+            "memoryPolicy": {
+                "modes": scheduling::MEMORY_MODES.map(|(name, _)| name).as_slice(),
+                "flags": scheduling::MEMORY_FLAGS.map(|(name, _)| name).as_slice(),
+            },
         },
         "annotations": { "io.gantry.runtime.version": env!("CARGO_PKG_VERSION") },
     });

@@ -15,6 +15,11 @@ pub(crate) fn update(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
         None => from_flags(&parsed.flags)?,
     };
     runtime_container::update(&global.root, id, &resources)?;
+    let schemata = ["l3-cache-schema", "mem-bw-schema"];
+    let lines: Vec<&str> = schemata.iter().filter_map(|name| parsed.flags.value(name)).collect();
+    if !lines.is_empty() {
+        runtime_container::update_schemata(&global.root, id, &lines)?;
+    }
     Ok(0)
 }
 

@@ -29,6 +29,10 @@ fn proc_cannot_be_replaced_by_a_link_or_covered() {
         .unwrap()
         .push(json!({"destination": "/proc/self", "type": "tmpfs", "source": "tmpfs"}));
     assert!(bundle.runtime(&["run", "ID"]).err.contains("it is inside /proc"));
+    let mut bundle = Bundle::script("true");
+    bundle.config["mounts"][0] =
+        json!({"destination": "/proc", "type": "tmpfs", "source": "tmpfs"});
+    assert!(bundle.runtime(&["run", "ID"]).err.contains("it is not of type proc"));
     bundle.assert_nothing_is_left();
 }
 

@@ -1,0 +1,243 @@
+//! The systemd driver: the container's cgroup is a scope that systemd makes, keeps in its books and
+//! removes (<https://systemd.io/CGROUP_DELEGATION/>, runc's `--systemd-cgroup`).
+//!
+//! A scope begins with a process, so that it is made for the container's first one. Limits go to
+//! systemd as properties of the unit, which it writes to the cgroup again when it sees fit, and then
+//! to the same files as the cgroupfs driver's, for it knows but some of them. Everything else is the
+//! cgroupfs driver's business: the scope is delegated.
+//!
+//! - [`name`]: from `cgroupsPath` to unit and folder.
+//! - [`limits`], [`annotation`]: from the configuration to properties.
+//! - [`manager`]: systemd's calls.
+//! - [`dbus`]: how they are made.
+
+mod annotation;
+mod dbus;
+mod error;
+mod limits;
+mod manager;
+mod name;
+
+pub use dbus::Error as BusError;
+pub use error::Error;
+
+use crate::{Below, Cgroup, Record, discover, knob, reopen, v1, v2};
+use base_oci::runtime::Resources;
+use contracts_runtime_api::Stats;
+use dbus::Value;
+use manager::Manager;
+use name::Name;
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+/// The ids of a user namespace that has them all.
+const ALL_IDS: &str = "0 0 4294967295";
+
+/// A scope of systemd's, for [`Record`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// Its name: `docker-ID.scope`.
+    pub unit: String,
+    /// Whether it is the user's own systemd that has it.
+    pub is_users: bool,
+}
+
+/// Whose systemd is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Machine,
+    User,
+}
+
+/// A property of a unit.
+#[derive(Clone, Debug, PartialEq)]
+struct Property {
+    name: String,
+    value: Value,
+    /// The version of systemd that it came with; 0 where every one has it.
+    since: u32,
+}
+
+impl Property {
+    fn new(name: impl Into<String>, value: Value) -> Self {
+        Self { name: name.into(), value, since: 0 }
+    }
+
+    fn since(self, version: u32) -> Self {
+        Self { since: version, ..self }
+    }
+}
+
+/// The cgroup of a container in a scope.
+pub(crate) struct Systemd {
+    /// The same folders, as the cgroupfs driver has them.
+    files: Box<dyn Cgroup>,
+    record: Record,
+    scope: Scope,
+    /// What the unit is made with; empty when it has been.
+    properties: Vec<Property>,
+}
+
+/// Finds where the scope of a container belongs: `cgroups_path` is `slice:prefix:name`, and further
+/// properties of it are `annotations`.
+///
+/// # Errors
+/// The path or an annotation is of another form, systemd does not run, or does not answer.
+pub fn locate(
+    cgroups_path: &str,
+    id: &str,
+    annotations: &BTreeMap<String, String>,
+) -> Result<Box<dyn Cgroup>, crate::Error> {
+    let whose = whose();
+    let default_slice = if whose == Whose::User { "user.slice" } else { "system.slice" };
+    let name = Name::parse(cgroups_path, id, default_slice)?;
+    let mut properties = vec![
+        Property::new("Description", Value::Text(format!("Gantry container {id}"))),
+        Property::new("Slice", Value::text(name.full_slice())),
+        Property::new("Delegate", Value::Bool(true)),
+        // No ordering against shutdown.target: what stops the container is its own manager.
+        Property::new("DefaultDependencies", Value::Bool(false)),
+        Property::new("MemoryAccounting", Value::Bool(true)),
+        Property::new("CPUAccounting", Value::Bool(true)),
+        Property::new("TasksAccounting", Value::Bool(true)),
+    ];
+    let above = Manager::connect(whose)?.control_group()?;
+    // In a container, init may be in its scope already (runc does the same).
+    let above = above.trim_end_matches("/init.scope");
+    let folder = format!("{above}/{}", name.folder()?);
+    let record = discover::locate(&folder, id)?.record();
+    let io = if record.unified { "IOAccounting" } else { "BlockIOAccounting" };
+    properties.push(Property::new(io, Value::Bool(true)));
+    properties.extend(annotation::properties(annotations)?);
+    let scope = Scope { unit: name.unit, is_users: whose == Whose::User };
+    let record = Record { scope: Some(scope.clone()), ..record };
+    Ok(Box::new(Systemd { properties, ..Systemd::new(record, scope) }))
+}
+
+/// root speaks to the machine's systemd; anybody else, and root in a user namespace, to the user's.
+fn whose() -> Whose {
+    let ids = knob::read(Path::new("/proc/self"), "uid_map").unwrap_or_default();
+    let has_all_ids = ids.split_whitespace().eq(ALL_IDS.split(' '));
+    if rustix::process::geteuid().is_root() && has_all_ids { Whose::Machine } else { Whose::User }
+}
+
+impl Systemd {
+    pub(crate) fn new(record: Record, scope: Scope) -> Self {
+        let files = reopen(Record { scope: None, ..record.clone() });
+        Self { files, record, scope, properties: Vec::new() }
+    }
+
+    fn manager(&self) -> Result<Manager, Error> {
+        Manager::connect(if self.scope.is_users { Whose::User } else { Whose::Machine })
+    }
+
+    /// Makes what systemd leaves to others: on v1 the folders in hierarchies that it does not use,
+    /// on v2 the controllers that it does not know.
+    fn complete(&self) -> Result<(), crate::Error> {
+        for hierarchy in &self.record.hierarchies {
+            let is_new = knob::make(&hierarchy.path)?;
+            if self.record.unified {
+                v2::pass_on_controllers(&hierarchy.path);
+            } else if is_new && hierarchy.has("cpuset") {
+                v1::inherit_cpuset(&hierarchy.path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Cgroup for Systemd {
+    fn needs_process(&self) -> bool {
+        true
+    }
+
+    fn create(&self, first: Option<i32>) -> Result<bool, crate::Error> {
+        let pid = first.and_then(|pid| u32::try_from(pid).ok()).ok_or(Error::NoProcess)?;
+        for hierarchy in &self.record.hierarchies {
+            if hierarchy.path.exists() {
+                knob::expect_nobody_in(&hierarchy.path)?;
+            }
+        }
+        let mut properties = self.properties.clone();
+        let pids = Value::Array("u".to_owned(), vec![Value::U32(pid)]);
+        properties.push(Property::new("PIDs", pids));
+        let mut manager = self.manager()?;
+        manager.start(&self.scope.unit, &properties)?;
+        match self.complete().and_then(|()| self.files.attach(pid.cast_signed())) {
+            Ok(()) => Ok(true),
+            Err(error) => {
+                let _ = manager.stop(&self.scope.unit);
+                let _ = self.files.remove();
+                Err(error)
+            }
+        }
+    }
+
+    fn apply(&self, resources: &Resources) -> Result<(), crate::Error> {
+        let properties = limits::properties(resources, &self.record)?;
+        if !properties.is_empty() {
+            self.manager()?.set(&self.scope.unit, properties)?;
+        }
+        self.files.apply(resources)
+    }
+
+    fn apply_devices(&self, resources: &Resources) -> Result<(), crate::Error> {
+        if self.record.unified {
+            return self.files.apply_devices(resources);
+        }
+        let groups = knob::read(Path::new("/proc"), "devices")?;
+        let properties = limits::devices(&resources.devices, &groups);
+        // systemd denies everything before it allows what is allowed, and so do the files: the
+        // container's first process, which makes devices at this time, is not to notice.
+        let is_frozen = self.files.freeze(true).is_ok();
+        let applied = self
+            .manager()
+            .and_then(|mut manager| manager.set(&self.scope.unit, properties))
+            .map_err(crate::Error::from)
+            .and_then(|()| self.files.apply_devices(resources));
+        let thawed = if is_frozen { self.files.freeze(false) } else { Ok(()) };
+        applied.and(thawed)
+    }
+
+    fn attach(&self, pid: i32) -> Result<(), crate::Error> {
+        self.files.attach(pid)
+    }
+
+    fn attach_further(&self, pid: i32, below: &Below, init: i32) -> Result<(), crate::Error> {
+        self.files.attach_further(pid, below, init)
+    }
+
+    fn clone_target(&self) -> Option<OwnedFd> {
+        self.files.clone_target()
+    }
+
+    fn freeze(&self, frozen: bool) -> Result<(), crate::Error> {
+        self.files.freeze(frozen)
+    }
+
+    fn is_frozen(&self) -> bool {
+        self.files.is_frozen()
+    }
+
+    fn processes(&self) -> Result<Vec<i32>, crate::Error> {
+        self.files.processes()
+    }
+
+    fn kill(&self) -> bool {
+        self.files.kill()
+    }
+
+    fn stats(&self) -> Result<Stats, crate::Error> {
+        self.files.stats()
+    }
+
+    fn remove(&self) -> Result<(), crate::Error> {
+        self.manager()?.stop(&self.scope.unit)?;
+        self.files.remove()
+    }
+
+    fn record(&self) -> Record {
+        self.record.clone()
+    }
+}

@@ -1,0 +1,308 @@
+//! A container's first process: cloned, guided until it waits to be started.
+
+use crate::create::Prepared;
+use crate::error::{Error, refused};
+use crate::handshake::{self, ParentEnd, Progress, Report};
+use crate::init::{Init, become_unreachable, needs_parent};
+use crate::namespaces::keep_alive;
+use crate::request::{CreateOptions, CreateRequest, Created, Stdio};
+use crate::store::{Folder, process_stat};
+use crate::{hooks, netdevices, seal, sockets, user_namespace};
+use base_oci::runtime::{Hooks, Linux, NamespaceKind, Resources, Spec};
+use contracts_runtime_api::{State, Status};
+use kernel_paths::Procfs;
+use kernel_sys::{
+    Cloned, NamespaceFlags, PidfdNamespace, clone_sibling, clone3, namespace_of, signals,
+};
+use runtime_cgroups::{Cgroup, resctrl};
+use rustix::fs::{Mode, OFlags};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with, socketpair,
+};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// Clones the first process and sees it through to where it waits to be started.
+pub(crate) fn launch(
+    request: CreateRequest<'_>,
+    folder: &Folder,
+    prepared: &mut Prepared<'_>,
+) -> Result<Created, Error> {
+    let CreateRequest { spec, id, stdio, options, .. } = request;
+    if let Some(filter) = prepared.confinement.filter() {
+        folder.write_filter(filter)?;
+    }
+    // Before anything is made elsewhere: whoever finds the folder after this process was killed
+    // can tell from the record what to remove.
+    folder.write(&prepared.record)?;
+    let wants_terminal = matches!(stdio, Stdio::Terminal);
+    let listener = listen_for_start(folder)?;
+    let born_in = birthplace(prepared)?;
+    let mut state = folder.state(&prepared.record);
+    state.status = Status::Creating;
+    let (parent_end, child_end) = handshake::pair()?;
+    let (pid, pidfd) = match clone_first(prepared, born_in.as_ref().map(AsFd::as_fd))? {
+        Cloned::Child => {
+            drop(parent_end);
+            let init = Init {
+                id,
+                spec,
+                linux: &prepared.linux,
+                options: &options,
+                namespaces: &prepared.namespaces,
+                plan: &prepared.plan,
+                rootfs: prepared.record.rootfs.clone(),
+                confinement: &prepared.confinement,
+                state: &state,
+                listener: &listener,
+                has_cgroup_namespace: prepared.namespaces.makes(NamespaceKind::Cgroup),
+            };
+            init.run(child_end, stdio)
+        }
+        Cloned::Parent { pid, pidfd } => (pid, pidfd),
+    };
+    drop(child_end);
+    // The child has its own copies: held here, too, a listener would never refuse, and a pipe
+    // never end.
+    drop((listener, stdio));
+    state.pid = pid;
+    let init = Clone { pid, pidfd: pidfd.as_fd(), is_in_cgroup: born_in.is_some() };
+    let guided = guide(&parent_end, init, folder, prepared, spec, &mut state).and_then(|console| {
+        let own = prepared.namespaces.own_flags();
+        finish(init, console, own, &options, wants_terminal)
+    });
+    match guided {
+        Ok((console, namespaces)) => Ok(Created { pid, pidfd, console, namespaces }),
+        Err(error) => {
+            // Reaped here: the caller does not know of it.
+            let _ = signals::send(pidfd.as_fd(), 9);
+            let _ = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
+            Err(error)
+        }
+    }
+}
+
+/// The first process, seen from its parent.
+#[derive(Clone, Copy)]
+struct Clone<'a> {
+    pid: i32,
+    pidfd: BorrowedFd<'a>,
+    is_in_cgroup: bool,
+}
+
+/// The folder that the first process is born into: on cgroup v2 its cgroup, which so has to exist
+/// before, as a scope of systemd's cannot. Who clones from within a user namespace has no right to
+/// that.
+fn birthplace(prepared: &mut Prepared<'_>) -> Result<Option<OwnedFd>, Error> {
+    if !prepared.record.cgroup_unified
+        || prepared.cgroup.needs_process()
+        || prepared.namespaces.joins(NamespaceKind::User)
+    {
+        return Ok(None);
+    }
+    prepared.cgroup_is_new = prepared.cgroup.create(None)?;
+    limit_cgroup(&*prepared.cgroup, &prepared.linux)?;
+    Ok(prepared.cgroup.clone_target())
+}
+
+/// Clones the first process into its new namespaces, from within those that it joins.
+fn clone_first(prepared: &Prepared<'_>, born_in: Option<BorrowedFd<'_>>) -> Result<Cloned, Error> {
+    if prepared.namespaces.joins(NamespaceKind::User) {
+        return clone_from_within(prepared);
+    }
+    let back = prepared.namespaces.join_in_parent()?;
+    let cloned = clone3(prepared.namespaces.clone_flags(), born_in)
+        .map_err(refused("clone the container's first process"));
+    if matches!(cloned, Ok(Cloned::Child)) {
+        return cloned;
+    }
+    back.back()?;
+    cloned
+}
+
+/// With a joined user namespace: new namespaces belong to the user namespace in which they are
+/// made, so that somebody has to go there first, and from there is no way back. That is a process
+/// of its own, which clones the first one as its sibling and ends.
+fn clone_from_within(prepared: &Prepared<'_>) -> Result<Cloned, Error> {
+    let (ours, theirs) =
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .map_err(refused("make a socket pair"))?;
+    let step = "clone a process to join the user namespace";
+    let pidfd = match clone3(NamespaceFlags::EMPTY, None).map_err(refused(step))? {
+        Cloned::Parent { pidfd, .. } => pidfd,
+        Cloned::Child => {
+            drop(ours);
+            match go_within(prepared) {
+                Ok(Cloned::Child) => return Ok(Cloned::Child),
+                Ok(Cloned::Parent { pid, pidfd }) => {
+                    handshake::send_cloned(&theirs, pid, pidfd.as_fd());
+                    kernel_sys::exit_now(0)
+                }
+                Err(error) => {
+                    handshake::send_failure(theirs.as_fd(), &error);
+                    kernel_sys::exit_now(1)
+                }
+            }
+        }
+    };
+    drop(theirs);
+    let heard = handshake::hear(&ours);
+    let _ = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
+    match heard? {
+        Report::Cloned(pid, pidfd) => Ok(Cloned::Parent { pid, pidfd }),
+        Report::Failed { message, kind } => Err(Error::Init { message, kind }),
+        _ => Err(died()),
+    }
+}
+
+fn go_within(prepared: &Prepared<'_>) -> Result<Cloned, Error> {
+    // Before the namespace's processes can see this one.
+    become_unreachable()?;
+    let procfs = Procfs::open()?;
+    prepared.namespaces.join_for_good()?;
+    let linux = &prepared.linux;
+    user_namespace::expect_maps(&procfs, &linux.uid_mappings, &linux.gid_mappings)?;
+    clone_sibling(prepared.namespaces.clone_flags())
+        .map_err(refused("clone the container's first process"))
+}
+
+/// The parent's half of the hand-shake; the terminal's master, if the child opened one.
+fn guide(
+    child: &ParentEnd,
+    init: Clone<'_>,
+    folder: &Folder,
+    prepared: &mut Prepared<'_>,
+    spec: &Spec,
+    state: &mut State,
+) -> Result<Option<OwnedFd>, Error> {
+    if prepared.namespaces.makes(NamespaceKind::User) {
+        let linux = &prepared.linux;
+        user_namespace::write_maps(init.pid, &linux.uid_mappings, &linux.gid_mappings)?;
+    }
+    child.tell(Progress::Mapped);
+    if !init.is_in_cgroup {
+        prepared.cgroup_is_new = prepared.cgroup.create(Some(init.pid))?;
+        child.tell(Progress::CgroupsMade);
+        limit_cgroup(&*prepared.cgroup, &prepared.linux)?;
+        prepared.cgroup.attach(init.pid)?;
+    }
+    join_resctrl(init.pid, prepared)?;
+    if !prepared.linux.net_devices.is_empty() {
+        let network = network_of(init, prepared)?;
+        netdevices::move_in(&prepared.linux.net_devices, network.as_fd())?;
+    }
+    child.tell(Progress::Attached);
+    prepared.record.pid = init.pid;
+    prepared.record.start_time = process_stat(init.pid).map_or(0, |stat| stat.start_time);
+    folder.write(&prepared.record)?;
+    seal::release();
+    loop {
+        match child.receive()? {
+            Report::Hooks => {
+                let all = spec.hooks.clone().unwrap_or_default();
+                run_parent_hooks(&all, state)?;
+                child.tell(Progress::HooksDone);
+            }
+            Report::Ready(console) => return Ok(console),
+            Report::Failed { message, kind } => return Err(Error::Init { message, kind }),
+            Report::Died | Report::Cloned(..) | Report::Listener(_) => return Err(died()),
+        }
+    }
+}
+
+fn died() -> Error {
+    Error::Init {
+        message: "the process died (out of memory, or killed)".to_owned(),
+        kind: base_errors::Kind::Internal,
+    }
+}
+
+/// Makes or finds the container's class of service, and puts its first process in.
+fn join_resctrl(pid: i32, prepared: &mut Prepared<'_>) -> Result<(), Error> {
+    let (Some(root), Some(config)) = (&prepared.resctrl, &prepared.linux.intel_rdt) else {
+        return Ok(());
+    };
+    let group = resctrl::Group::create(root, config, &prepared.record.id)?;
+    prepared.record.set_group(&group);
+    Ok(group.attach(pid)?)
+}
+
+/// The container's network namespace.
+fn network_of(init: Clone<'_>, prepared: &Prepared<'_>) -> Result<OwnedFd, Error> {
+    if let Some(joined) = prepared.namespaces.joined(NamespaceKind::Network) {
+        let failed = |_| refused("open the network namespace")(rustix::io::Errno::MFILE);
+        return joined.try_clone_to_owned().map_err(failed);
+    }
+    if let Ok(namespace) = namespace_of(init.pidfd, PidfdNamespace::Network) {
+        return Ok(namespace);
+    }
+    // Before Linux 6.11.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    rustix::fs::open(format!("/proc/{}/ns/net", init.pid), flags, Mode::empty())
+        .map_err(refused("open the network namespace"))
+}
+
+fn run_parent_hooks(all: &Hooks, state: &State) -> Result<(), Error> {
+    if needs_parent(all) {
+        hooks::run("prestart", &all.prestart, state)?;
+        hooks::run("createRuntime", &all.create_runtime, state)?;
+    }
+    Ok(())
+}
+
+/// Hands out what the caller wanted of a container that is ready.
+fn finish(
+    init: Clone<'_>,
+    console: Option<OwnedFd>,
+    own: NamespaceFlags,
+    options: &CreateOptions,
+    wants_terminal: bool,
+) -> Result<(Option<OwnedFd>, Vec<OwnedFd>), Error> {
+    if wants_terminal && console.is_none() {
+        return Err(Error::Configuration("a terminal needs a mount namespace".to_owned()));
+    }
+    let console = sockets::hand_over_console(console, options.console_socket.as_deref())?;
+    sockets::hand_over_process(init.pidfd, "standard", options.pidfd_socket.as_deref())?;
+    if let Some(path) = &options.pid_file {
+        write_pid_file(path, init.pid)?;
+    }
+    Ok((console, keep_alive(init.pidfd, own)))
+}
+
+/// Writes a pid file whole.
+pub(crate) fn write_pid_file(path: &Path, pid: i32) -> Result<(), Error> {
+    let durability = base_files::Durability::Processes;
+    base_files::replace(path, pid.to_string().as_bytes(), 0o644, durability)
+        .map_err(|source| Error::State { step: "write", path: path.to_owned(), source })
+}
+
+fn limit_cgroup(cgroup: &dyn Cgroup, linux: &Linux) -> Result<(), Error> {
+    let none = Resources::default();
+    let resources = linux.resources.as_ref().unwrap_or(&none);
+    cgroup.apply(resources)?;
+    cgroup.apply_devices(resources)?;
+    Ok(())
+}
+
+/// The socket at which init waits for `start`. Its path is longer than an address may be, so it is
+/// named through the folder's descriptor.
+fn listen_for_start(folder: &Folder) -> Result<OwnedFd, Error> {
+    let (address, _open) = socket_address(folder)?;
+    let socket =
+        socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .map_err(refused("make start socket"))?;
+    bind(&socket, &address).map_err(refused("bind start socket"))?;
+    listen(&socket, 1).map_err(refused("listen on start socket"))?;
+    Ok(socket)
+}
+
+/// The address of a container's start socket, good while the descriptor is open.
+pub(crate) fn socket_address(folder: &Folder) -> Result<(SocketAddrUnix, OwnedFd), Error> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = rustix::fs::open(folder.path(), flags, Mode::empty())
+        .map_err(refused("open the container's state folder"))?;
+    let path = PathBuf::from(format!("/proc/self/fd/{}/start.sock", open.as_raw_fd()));
+    let address = SocketAddrUnix::new(path).map_err(refused("address of the start socket"))?;
+    Ok((address, open))
+}
