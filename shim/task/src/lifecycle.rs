@@ -160,9 +160,6 @@ impl Server {
         // Options of other shims are none of ours.
         let options: Options =
             request.options.as_ref().and_then(|any| unpack(any).ok()).unwrap_or_default();
-        if options.systemd_cgroup && options.binary_name.is_empty() {
-            return Err(TaskError::Unimplemented("systemd cgroups in the linked runtime"));
-        }
         if !options.shim_cgroup.is_empty() {
             return Err(TaskError::Unimplemented("a cgroup for the shim"));
         }

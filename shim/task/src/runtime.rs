@@ -66,6 +66,7 @@ impl Runtime {
                 let mounts = mounts.iter().map(rootfs_mount).collect::<Vec<_>>();
                 let options = CreateOptions {
                     no_pivot: options.no_pivot_root,
+                    systemd_cgroup: options.systemd_cgroup,
                     no_new_keyring: options.no_new_keyring,
                     ..CreateOptions::default()
                 };
