@@ -2,6 +2,7 @@
 
 use base_errors::{Classify, Kind};
 use kernel_paths::Root;
+use kernel_sys::mount::{Change, mount_setattr};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::mount::{
@@ -10,6 +11,7 @@ use rustix::mount::{
 };
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// The folders that a root file system is made of, the topmost first.
@@ -78,7 +80,7 @@ impl Layers {
 pub struct RootView(Root);
 
 impl RootView {
-    /// Puts the layers together. Needs Linux 6.5 for more than one layer (`lowerdir+`).
+    /// Puts the layers together.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -86,20 +88,11 @@ impl RootView {
         if let [one] = &layers.0[..] {
             return Ok(Self(Root::open_trusted(one)?));
         }
-        let failed = |step| move |source| ViewError::Mount { step, source };
-        let context =
-            fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed("open overlay"))?;
-        for layer in &layers.0 {
-            fsconfig_set_string(&context, "lowerdir+", layer.as_path())
-                .map_err(failed("add layer"))?;
-        }
-        fsconfig_create(&context).map_err(failed("create overlay"))?;
-        let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
-            | MountAttrFlags::MOUNT_ATTR_NOSUID
-            | MountAttrFlags::MOUNT_ATTR_NODEV
-            | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-        let mount = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
-            .map_err(failed("mount overlay"))?;
+        let mount = match overlay(layers) {
+            // Perhaps only because this kernel's overlayfs is configured in another way.
+            Err(ViewError::Mount { source: Errno::INVAL, .. }) => old_overlay(layers),
+            result => result,
+        }?;
         Ok(Self(Root::from(mount)))
     }
 
@@ -130,9 +123,69 @@ impl RootView {
     }
 }
 
+const ATTRIBUTES: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY
+    .union(MountAttrFlags::MOUNT_ATTR_NOSUID)
+    .union(MountAttrFlags::MOUNT_ATTR_NODEV)
+    .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
+
+/// The layers one by one, each by its own option (Linux 6.8).
+fn overlay(layers: &Layers) -> Result<OwnedFd, ViewError> {
+    let failed = |step| move |source| ViewError::Mount { step, source };
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed("open overlay"))?;
+    for layer in &layers.0 {
+        fsconfig_set_string(&context, "lowerdir+", layer.as_path()).map_err(failed("add layer"))?;
+    }
+    fsconfig_create(&context).map_err(failed("create overlay"))?;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, ATTRIBUTES).map_err(failed("mount overlay"))
+}
+
+/// All layers at once, by a thread that nobody else's working directory depends on.
+fn old_overlay(layers: &Layers) -> Result<OwnedFd, ViewError> {
+    let lower: Vec<&Path> = layers.0.iter().map(PathBuf::as_path).collect();
+    let make = || {
+        let mount = kernel_sys::overlay::detached(&lower, None, &[])?;
+        let change = Change { set: u64::from(ATTRIBUTES.bits()), ..Change::default() };
+        mount_setattr(mount.as_fd(), c"", false, change, None)?;
+        Ok(mount)
+    };
+    let made = std::thread::scope(|scope| scope.spawn(make).join());
+    made.unwrap_or(Err(Errno::CANCELED))
+        .map_err(|source| ViewError::Mount { step: "mount overlay by one string", source })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Layers that each have a file of their own and one in common.
+    fn three_layers(root: &Path) -> Layers {
+        let layers = ["top", "middle", "bottom"].map(|name| root.join("layers").join(name));
+        for layer in &layers {
+            std::fs::create_dir_all(layer).unwrap();
+            let name = layer.file_name().unwrap().to_str().unwrap();
+            std::fs::write(layer.join(name), name).unwrap();
+            std::fs::write(layer.join("which"), name).unwrap();
+        }
+        Layers(layers.into())
+    }
+
+    #[test]
+    fn layers_are_put_together_in_the_new_way_and_the_old() {
+        let root = tempfile::tempdir().unwrap();
+        let layers = three_layers(root.path());
+        let here = std::env::current_dir().unwrap();
+        for way in [overlay, old_overlay] {
+            let view = RootView(Root::from(way(&layers).unwrap()));
+            assert_eq!(view.read(Path::new("which"), 9).unwrap().unwrap(), "top");
+            assert_eq!(view.read(Path::new("bottom"), 9).unwrap().unwrap(), "bottom");
+            assert!(view.root().open(Path::new("new"), OFlags::CREATE | OFlags::WRONLY).is_err());
+        }
+        assert_eq!(std::env::current_dir().unwrap(), here);
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        assert!(!mounts.contains(root.path().to_str().unwrap()), "a mount that others can see");
+        let many = Layers(vec![layers.0[0].clone(); 900]);
+        assert!(old_overlay(&many).is_err());
+    }
 
     fn options(list: &[&str]) -> Vec<String> {
         list.iter().map(|one| (*one).to_owned()).collect()
