@@ -2,7 +2,8 @@
 //!
 //! A record that says *running* gets its driver and a wait on its task; a task that has ended (or
 //! is unknown) is then just an exit that comes at once, and goes the way of every exit. What was
-//! half started is undone, what was half removed is removed, and what nobody has a record of goes.
+//! half started is undone, what was half removed is removed, and what nobody has a record of goes,
+//! in the background: nothing of it may keep the daemon from answering.
 
 use crate::container::{self, Command, Container};
 use crate::error::{Error, Result};
@@ -33,14 +34,6 @@ pub(crate) async fn adopt(shared: &Arc<Shared>) -> Result<()> {
     let store = shared.store.clone();
     let records = blocking("load records", move || store.load()).await??;
     let tasks = list_tasks(shared).await?;
-    let runs = |id: &ContainerId| {
-        tasks.get(id.as_str()).is_some_and(|task| {
-            matches!(
-                task.status(),
-                types::Status::Running | types::Status::Paused | types::Status::Pausing
-            )
-        })
-    };
     let live: Vec<ContainerId> = records
         .iter()
         .map(|(config, _)| &config.id)
@@ -53,14 +46,44 @@ pub(crate) async fn adopt(shared: &Arc<Shared>) -> Result<()> {
     }
     let known: BTreeSet<String> = records.iter().map(|(config, _)| config.id.to_string()).collect();
     for (config, state) in records {
-        let running = runs(&config.id);
-        take_in(shared, config, state, running).await;
+        let task = tasks.get(config.id.as_str());
+        take_in(shared, config, state, task).await;
     }
     for id in tasks.keys().filter(|id| !known.contains(*id)) {
         tracing::warn!(container = id, "task without a record is removed");
-        kill_orphan(shared, id).await;
+        let (shared, id) = (shared.clone(), id.clone());
+        tokio::spawn(async move { kill_orphan(&shared, &id).await });
     }
-    remove_orphans(shared, &known).await
+    let spared = known.into_iter().chain(tasks.into_keys()).collect();
+    remove_orphans(shared, &spared).await
+}
+
+/// Whether a task's process is there.
+fn is_alive(task: &types::Process) -> bool {
+    use types::Status::{Paused, Pausing, Running};
+    matches!(task.status(), Running | Paused | Pausing)
+}
+
+/// A container's state, as its record has it, put right by what is there.
+fn reconcile(mut state: StateRecord, task: Option<&types::Process>) -> StateRecord {
+    match task.filter(|task| is_alive(task)) {
+        // Whatever comes after, the removal goes on.
+        _ if state.phase == Phase::Removing => {}
+        Some(task) => {
+            let frozen = task.status() != types::Status::Running;
+            state.phase = if frozen { Phase::Paused } else { Phase::Running };
+            state.pid = task.pid;
+            state.started_at.get_or_insert(Timestamp3339(Timestamp::now()));
+        }
+        None if state.phase == Phase::Starting => {
+            state.phase = if state.started_at.is_some() { Phase::Exited } else { Phase::Created };
+            state.exit_code = FAILED_START;
+            "the daemon ended while it started this container".clone_into(&mut state.error);
+            state.sandbox = None;
+        }
+        None => {}
+    }
+    state
 }
 
 /// Asks until the supervisor answers.
@@ -87,31 +110,32 @@ async fn list_tasks(shared: &Shared) -> Result<HashMap<String, types::Process>> 
     }
 }
 
-async fn take_in(shared: &Arc<Shared>, config: ConfigRecord, mut state: StateRecord, runs: bool) {
+async fn take_in(
+    shared: &Arc<Shared>,
+    config: ConfigRecord,
+    state: StateRecord,
+    task: Option<&types::Process>,
+) {
     let (id, volatile) = (config.id.clone(), config.host_config.auto_remove);
     if let Err(error) = shared.containers.reserve(&config.name, &id) {
         tracing::error!(container = %id, %error, "container not taken in");
         return;
     }
     let was = state.phase;
-    match was {
-        Phase::Starting if runs => {
-            state.phase = Phase::Running;
-            state.started_at.get_or_insert(Timestamp3339(Timestamp::now()));
+    let mut state = reconcile(state, task);
+    let ended = matches!(state.phase, Phase::Created | Phase::Exited | Phase::Restarting);
+    let failed = was == Phase::Starting && ended;
+    let runs = task.is_some_and(is_alive);
+    if failed {
+        let owner = id.clone();
+        let freed = shared.network("remove sandbox", move |n| n.remove_sandbox(&owner)).await;
+        if let Ok(Err(error)) = freed {
+            tracing::error!(container = %id, error = %Chain(&error), "sandbox not removed");
         }
-        Phase::Starting => {
-            container::forget(shared, id.as_str()).await;
-            let owner = id.clone();
-            let freed = shared.network("remove sandbox", move |n| n.remove_sandbox(&owner)).await;
-            if let Ok(Err(error)) = freed {
-                tracing::error!(container = %id, error = %Chain(&error), "sandbox not removed");
-            }
-            state.phase = if state.started_at.is_some() { Phase::Exited } else { Phase::Created };
-            state.exit_code = FAILED_START;
-            "the daemon ended while it started this container".clone_into(&mut state.error);
-            state.sandbox = None;
-        }
-        _ => {}
+    }
+    // What a start left that failed, or an end that was recorded and not cleaned up.
+    if failed || (ended && task.is_some()) {
+        container::forget(shared, id.as_str()).await;
     }
     if matches!(state.phase, Phase::Running | Phase::Paused) && runs {
         let wanted = id.clone();
@@ -129,8 +153,7 @@ async fn take_in(shared: &Arc<Shared>, config: ConfigRecord, mut state: StateRec
     container::spawn(shared, &container, receiver);
     shared.containers.insert(container.clone());
     let gone = volatile && matches!(container.view().state.phase, Phase::Exited);
-    let failed = volatile && was == Phase::Starting && !runs;
-    if gone || failed {
+    if gone || (volatile && failed) {
         let options = RemoveOptions { force: true, volumes: true };
         act(container, move |trace, reply| Command::Remove { options, trace, reply });
     } else if again {
@@ -143,10 +166,15 @@ fn wants_start(config: &ConfigRecord, state: &StateRecord) -> bool {
     if !matches!(state.phase, Phase::Exited | Phase::Restarting) {
         return false;
     }
-    match config.host_config.restart_policy.name.as_str() {
+    let policy = &config.host_config.restart_policy;
+    let most = policy.maximum_retry_count;
+    match policy.name.as_str() {
         "always" => true,
         "unless-stopped" => !state.manually_stopped,
-        "on-failure" => !state.manually_stopped && state.exit_code != 0,
+        "on-failure" => {
+            let tries_left = most == 0 || state.restart_count < most;
+            !state.manually_stopped && state.exit_code != 0 && tries_left
+        }
         _ => false,
     }
 }
@@ -188,9 +216,25 @@ async fn kill_orphan(shared: &Arc<Shared>, id: &str) {
     let _ = shared.supervisor.tasks().kill(shared.supervisor.call(request)).await;
     container::wait_for_exit(shared, id, "").await;
     container::forget(shared, id).await;
+    // Only root file systems of containers have a container id as key.
+    if id.parse::<ContainerId>().is_ok() {
+        remove_snapshot(shared, id.to_owned()).await;
+    }
 }
 
-/// Removes container records and snapshots of the supervisor that no record of ours knows.
+async fn remove_snapshot(shared: &Shared, key: String) {
+    let supervisor = &shared.supervisor;
+    let request = RemoveSnapshotRequest { snapshotter: SNAPSHOTTER.to_owned(), key };
+    match supervisor.snapshots().remove(supervisor.call(request)).await {
+        Err(error) if status::kind(&error) != Kind::NotFound => {
+            tracing::warn!(error = error.message(), "orphaned snapshot not removed");
+        }
+        _ => {}
+    }
+}
+
+/// Removes container records and snapshots of the supervisor that neither a record of ours nor a
+/// task knows.
 async fn remove_orphans(shared: &Arc<Shared>, known: &BTreeSet<String>) -> Result<()> {
     let supervisor = &shared.supervisor;
     let request = supervisor.call(ListContainersRequest::default());
@@ -200,7 +244,7 @@ async fn remove_orphans(shared: &Arc<Shared>, known: &BTreeSet<String>) -> Resul
         container::forget(shared, &record.id).await;
     }
     let snapshotter = SNAPSHOTTER.to_owned();
-    let request = ListSnapshotsRequest { snapshotter: snapshotter.clone(), filters: Vec::new() };
+    let request = ListSnapshotsRequest { snapshotter, filters: Vec::new() };
     let answer = supervisor.snapshots().list(supervisor.call(request)).await;
     let mut pages = answer.map_err(failed("list snapshots"))?.into_inner();
     let mut orphans = Vec::new();
@@ -214,10 +258,7 @@ async fn remove_orphans(shared: &Arc<Shared>, known: &BTreeSet<String>) -> Resul
         orphans.extend(ours);
     }
     for key in orphans {
-        let request = RemoveSnapshotRequest { snapshotter: snapshotter.clone(), key };
-        if let Err(error) = supervisor.snapshots().remove(supervisor.call(request)).await {
-            tracing::warn!(error = error.message(), "orphaned snapshot not removed");
-        }
+        remove_snapshot(shared, key).await;
     }
     Ok(())
 }
@@ -290,6 +331,44 @@ mod tests {
         assert!(starts("unless-stopped", false, 0) && !starts("unless-stopped", true, 0));
         assert!(starts("on-failure", false, 1) && !starts("on-failure", false, 0));
         assert!(!starts("no", false, 1));
+    }
+
+    #[test]
+    fn a_count_of_restarts_that_is_used_up_stays_used_up() {
+        let mut config = config();
+        config.host_config.restart_policy.name = "on-failure".to_owned();
+        config.host_config.restart_policy.maximum_retry_count = 2;
+        let state = |restart_count| StateRecord {
+            phase: Phase::Exited,
+            exit_code: 1,
+            restart_count,
+            ..StateRecord::created()
+        };
+        assert!(wants_start(&config, &state(1)) && !wants_start(&config, &state(2)));
+    }
+
+    #[test]
+    fn what_the_supervisor_says_of_a_task_is_believed() {
+        use types::Status::{Paused, Running, Stopped};
+        let phase = |recorded, said: Option<types::Status>| {
+            let task = said.map(|status| types::Process {
+                status: status.into(),
+                pid: 7,
+                ..types::Process::default()
+            });
+            let record = StateRecord { phase: recorded, ..StateRecord::created() };
+            reconcile(record, task.as_ref()).phase
+        };
+        // A freeze or thaw that was not written down any more.
+        assert_eq!(phase(Phase::Running, Some(Paused)), Phase::Paused);
+        assert_eq!(phase(Phase::Paused, Some(Running)), Phase::Running);
+        // A start that was, or was not, over; a state that was lost.
+        assert_eq!(phase(Phase::Starting, Some(Running)), Phase::Running);
+        assert_eq!(phase(Phase::Starting, Some(Stopped)), Phase::Created);
+        assert_eq!(phase(Phase::Created, Some(Running)), Phase::Running);
+        // An end that is still to be seen, and a removal that goes on.
+        assert_eq!(phase(Phase::Running, None), Phase::Running);
+        assert_eq!(phase(Phase::Removing, Some(Running)), Phase::Removing);
     }
 
     #[test]

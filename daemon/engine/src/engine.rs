@@ -15,16 +15,17 @@ use crate::requests::{
     ImageRemoveOptions, LogsOptions, PullOptions, RemoveOptions, StatsOptions, StopOptions,
     WaitCondition,
 };
-use crate::shared::{EngineConfig, Shared, blocking};
+use crate::shared::{EngineConfig, Reloadable, Shared, blocking};
 use crate::spec::HostFacts;
 use crate::streams::{Attachment, ContainerWait, EventStream, Logs};
 use crate::supervisor::Supervisor;
+use crate::volumes::VolumeClaims;
 use base_errors::Chain;
 use contracts_engine_api::auth::AuthConfig;
 use contracts_engine_api::{Filters, container, exec, image, network, progress, system, volume};
 use daemon_network::Networks;
-use daemon_volumes::Volumes;
-use std::sync::Arc;
+use daemon_volumes::{Detached, Volumes};
+use std::sync::{Arc, RwLock};
 use tokio::sync::mpsc;
 
 /// A cheap handle on the engine.
@@ -42,10 +43,16 @@ impl Engine {
         let store = Store::open(&config.data_root, &config.exec_root)?;
         let volumes = Volumes::open(&config.data_root)
             .map_err(|error| Error::internal("open volumes", error))?;
+        let leftovers = volumes.leftovers().map_err(|e| Error::internal("open volumes", e))?;
+        if !leftovers.is_empty() {
+            tokio::task::spawn_blocking(move || delete_all(leftovers));
+        }
+        let reloadable = &config.reloadable;
+        reloadable.check()?;
         images::write_hosts(
             &config.exec_root,
-            &config.registry_mirrors,
-            &config.insecure_registries,
+            &reloadable.registry_mirrors,
+            &reloadable.insecure_registries,
         )
         .map_err(|error| Error::internal("write registry hosts", error))?;
         let identity = adopt::identity(&config.data_root)?;
@@ -61,8 +68,10 @@ impl Engine {
             events: Events::new(),
             supervisor,
             volumes,
+            volume_claims: VolumeClaims::default(),
             store,
             identity,
+            reloadable: RwLock::new(Arc::new(config.reloadable.clone())),
             config,
         });
         adopt::adopt(&shared).await?;
@@ -74,6 +83,14 @@ impl Engine {
     #[must_use]
     pub fn busy(&self) -> bool {
         self.0.containers.all().iter().any(|container| container.view().running())
+    }
+
+    /// Takes over changed settings.
+    ///
+    /// # Errors
+    /// One of them has no meaning, or the disk refuses; nothing is changed then.
+    pub fn reload(&self, settings: Reloadable) -> Result<()> {
+        self.0.reload(settings)
     }
 
     /// Gives back what only a living daemon needs; containers go on.
@@ -439,5 +456,14 @@ impl Engine {
     pub async fn volume_remove(&self, name: &str, force: bool) -> Result<()> {
         let (shared, name) = (self.0.clone(), name.to_owned());
         blocking("remove volume", move || shared.volume_remove(&name, force)).await?
+    }
+}
+
+/// Deletes the content of volumes that are gone already.
+fn delete_all(volumes: Vec<Detached>) {
+    for volume in volumes {
+        if let Err(error) = volume.delete() {
+            tracing::warn!(error = %Chain(&error), "volume not deleted");
+        }
     }
 }

@@ -1,9 +1,10 @@
-//! Further processes in a running container.
+//! Further processes in a running container: a client's, and those of health checks ([`probe`]).
+
+mod probe;
 
 use crate::client::{self, Client};
 use crate::container::{
-    Container, accounts, attach_socket, connect, detach_keys, framing, rootfs, start_failure,
-    wait_for_exit,
+    Container, accounts, attach_socket, connect, detach_keys, rootfs, start_failure, wait_for_exit,
 };
 use crate::error::{Error, Result};
 use crate::record::Phase;
@@ -16,10 +17,11 @@ use base_errors::Kind;
 use base_faults as faults;
 use base_ids::ExecId;
 use base_oci::runtime::{ConsoleSize, Process};
+use base64::Engine as _;
 use contracts_engine_api::container::IdResponse;
 use contracts_engine_api::exec::{ExecCreateRequest, ExecInspectResponse, ExecProcessConfig};
 use contracts_engine_api::stream::Stream;
-use contracts_shim_api::attach::{AttachRequest, EndReason};
+use contracts_shim_api::attach::{AttachRequest, EndReason, Framing};
 use contracts_shim_api::stdio::{GantryStdio, StdioUri};
 use contracts_supervisor_api::any;
 use contracts_supervisor_api::services::tasks::{
@@ -30,8 +32,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Finished sessions that a container keeps, for those who ask for the exit code late.
-const KEPT_FINISHED: usize = 64;
+/// Sessions of a container that are kept though they do not run: for those who ask for the exit
+/// code late, or start one late.
+const KEPT_IDLE: usize = 64;
 
 /// How long an inspect waits for the end of an attached client's stream.
 const MOMENT: Duration = Duration::from_millis(20);
@@ -48,6 +51,8 @@ struct Exec {
     container: Arc<Container>,
     request: ExecCreateRequest,
     detach_keys: Vec<u8>,
+    /// How output reaches the attached client.
+    framing: Framing,
     progress: watch::Sender<Progress>,
     /// The attached client has been sent everything.
     drained: watch::Sender<bool>,
@@ -97,20 +102,46 @@ impl Execs {
         let mut ids = exec.container.execs.lock().unwrap_or_else(PoisonError::into_inner);
         ids.push(exec.id.clone());
         let mut all = self.all();
-        if ids.len() > KEPT_FINISHED {
-            let finished = |id: &ExecId| {
-                all.get(id).is_none_or(|e| matches!(e.progress(), Progress::Finished { .. }))
+        if ids.len() > KEPT_IDLE {
+            let idle = |id: &ExecId| {
+                all.get(id).is_none_or(|exec| {
+                    matches!(exec.progress(), Progress::Created | Progress::Finished { .. })
+                })
             };
-            if let Some(at) = ids.iter().position(finished) {
+            if let Some(at) = ids.iter().position(idle) {
                 all.remove(&ids.remove(at));
             }
         }
         drop(ids);
         all.insert(exec.id.clone(), exec);
     }
+
+    /// Forgets one session.
+    fn remove(&self, exec: &Exec) {
+        let mut ids = exec.container.execs.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.retain(|id| *id != exec.id);
+        self.all().remove(&exec.id);
+    }
 }
 
 impl Exec {
+    fn new(
+        container: Arc<Container>,
+        request: ExecCreateRequest,
+        detach_keys: Vec<u8>,
+        framing: Framing,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id: ExecId::random(),
+            container,
+            request,
+            detach_keys,
+            framing,
+            progress: watch::Sender::new(Progress::Created),
+            drained: watch::Sender::new(false),
+        })
+    }
+
     fn progress(&self) -> Progress {
         *self.progress.borrow()
     }
@@ -194,14 +225,9 @@ impl Shared {
             return Err(Error::invalid("working directory must be an absolute path"));
         }
         let keys = detach_keys(Some(&request.detach_keys))?;
-        let exec = Arc::new(Exec {
-            id: ExecId::random(),
-            container,
-            detach_keys: if request.tty { keys } else { Vec::new() },
-            request,
-            progress: watch::Sender::new(Progress::Created),
-            drained: watch::Sender::new(false),
-        });
+        let (keys, framing) =
+            if request.tty { (keys, Framing::Raw) } else { (Vec::new(), Framing::Multiplexed) };
+        let exec = Exec::new(container, request, keys, framing);
         self.execs.insert(exec.clone());
         self.tell_exec("exec_create", &exec);
         Ok(IdResponse { id: exec.id.to_string() })
@@ -350,7 +376,7 @@ impl Shared {
             stdin: request.attach_stdin,
             stdout: request.attach_stdout,
             stderr: request.attach_stderr,
-            framing: framing(request.tty).into(),
+            framing: exec.framing.into(),
             detach_keys: exec.detach_keys.clone(),
             buffered_stdin: if request.attach_stdin { buffered.to_vec() } else { Vec::new() },
         };
@@ -459,7 +485,12 @@ impl Shared {
             open_stdout: request.attach_stdout,
             can_remove: false,
             container_id: exec.container.id().to_string(),
-            detach_keys: Some(request.detach_keys.clone()),
+            // What the request said, as bytes; those of the default are not shown.
+            detach_keys: Some(if request.detach_keys.is_empty() {
+                String::new()
+            } else {
+                base64::engine::general_purpose::STANDARD.encode(&exec.detach_keys)
+            }),
             pid,
         })
     }
@@ -502,14 +533,7 @@ mod tests {
 
     fn exec() -> Arc<Exec> {
         let (container, _) = Container::new(config(), StateRecord::created(), "/x".into(), None);
-        Arc::new(Exec {
-            id: ExecId::random(),
-            container,
-            request: ExecCreateRequest::default(),
-            detach_keys: Vec::new(),
-            progress: watch::Sender::new(Progress::Created),
-            drained: watch::Sender::new(false),
-        })
+        Exec::new(container, ExecCreateRequest::default(), Vec::new(), Framing::Multiplexed)
     }
 
     #[test]
@@ -528,5 +552,23 @@ mod tests {
         assert_eq!(execs.running(&exec.container), [exec.id.to_string()]);
         execs.forget(&exec.container);
         assert!(execs.find(exec.id.as_str()).is_err());
+    }
+
+    #[test]
+    fn only_so_many_sessions_are_kept_that_do_not_run() {
+        let (execs, first) = (Execs::default(), exec());
+        first.claim().unwrap();
+        let again = || {
+            let request = ExecCreateRequest::default();
+            Exec::new(first.container.clone(), request, Vec::new(), Framing::Raw)
+        };
+        execs.insert(first.clone());
+        for _ in 0..2 * KEPT_IDLE {
+            execs.insert(again());
+        }
+        assert_eq!(execs.all().len(), KEPT_IDLE);
+        assert!(execs.find(first.id.as_str()).is_ok());
+        execs.remove(&first);
+        assert!(execs.find(first.id.as_str()).is_err());
     }
 }

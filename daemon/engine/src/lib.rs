@@ -34,6 +34,7 @@ mod client;
 mod record;
 mod spec;
 mod supervisor;
+mod until;
 
 pub use engine::Engine;
 pub use error::{Error, Result};
@@ -42,6 +43,6 @@ pub use requests::{
     ImageListOptions, ImageRemoveOptions, LogsOptions, PullOptions, RemoveOptions, StatsOptions,
     StopOptions, Transport, WaitCondition,
 };
-pub use shared::{EngineConfig, OWN_RUNTIME};
+pub use shared::{EngineConfig, OWN_RUNTIME, Reloadable};
 pub use streams::{Attachment, ContainerWait, EventStream, LogEntry, Logs};
 pub use supervisor::traced;

@@ -113,6 +113,52 @@ pub(crate) struct StateRecord {
     /// The networks that it was last in, by name.
     #[serde(default)]
     pub(crate) network_ids: BTreeMap<String, String>,
+    /// What its health check has found; only with one.
+    #[serde(default)]
+    pub(crate) health: Option<HealthRecord>,
+}
+
+/// What a health check has found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HealthRecord {
+    pub(crate) status: HealthStatus,
+    /// Failures since the last success that count.
+    pub(crate) failing_streak: i64,
+    /// The last probes, the newest at the end.
+    pub(crate) log: Vec<ProbeRecord>,
+}
+
+/// A container's health in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum HealthStatus {
+    /// No probe has decided yet.
+    Starting,
+    /// The last ones succeeded.
+    Healthy,
+    /// Too many failed, or nobody looks.
+    Unhealthy,
+}
+
+impl HealthStatus {
+    /// The word in the API.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+/// One probe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProbeRecord {
+    pub(crate) start: Timestamp3339,
+    pub(crate) end: Timestamp3339,
+    /// The command's, or -1 where there is none.
+    pub(crate) exit_code: i64,
+    pub(crate) output: String,
 }
 
 /// An exit that was seen.
@@ -177,6 +223,7 @@ impl StateRecord {
             sandbox: None,
             ending: None,
             network_ids: BTreeMap::new(),
+            health: None,
         }
     }
 }

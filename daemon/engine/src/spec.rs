@@ -101,6 +101,8 @@ pub(crate) struct Input<'a> {
     pub(crate) default_ulimits: &'a [Ulimit],
     /// `--cgroup-parent` of the daemon.
     pub(crate) cgroup_parent: &'a str,
+    /// The program of the init that is to run before the container's own.
+    pub(crate) init: Option<&'a Path>,
 }
 
 impl Input<'_> {
@@ -158,7 +160,13 @@ fn process(input: &Input<'_>, capabilities: Vec<String>, security: &SecurityOpti
         console_size: sized
             .then(|| ConsoleSize { height: u64::from(height), width: u64::from(width) }),
         user: user(&input.identity, host.umask),
-        args: command(input.record),
+        args: match input.init {
+            Some(_) => [mounts::INIT.to_owned(), "--".to_owned()]
+                .into_iter()
+                .chain(command(input.record))
+                .collect(),
+            None => command(input.record),
+        },
         env: environment(config.env.as_deref().unwrap_or_default(), &config.hostname, config.tty),
         cwd: if config.working_dir.is_empty() { "/".into() } else { config.working_dir.clone() },
         capabilities: Some(capability_sets(capabilities)),
@@ -377,6 +385,10 @@ mod tests {
     }
 
     fn spec(record: &ConfigRecord) -> Spec {
+        spec_with(record, None)
+    }
+
+    fn spec_with(record: &ConfigRecord, init: Option<&Path>) -> Spec {
         generate(&Input {
             record,
             host: &facts(),
@@ -387,6 +399,7 @@ mod tests {
             folder: Path::new("/c"),
             default_ulimits: &[],
             cgroup_parent: "",
+            init,
         })
         .unwrap()
     }
@@ -420,6 +433,16 @@ mod tests {
             ]
         );
         assert_eq!(spec.mounts[6].options.last().unwrap(), "size=67108864");
+    }
+
+    #[test]
+    fn an_init_stands_before_the_command_and_cannot_be_written() {
+        let spec = spec_with(&record(), Some(Path::new("/usr/bin/gantry-init")));
+        assert_eq!(spec.process.unwrap().args, ["/sbin/docker-init", "--", "true"]);
+        let init = spec.mounts.iter().find(|mount| mount.destination == "/sbin/docker-init");
+        let init = init.unwrap();
+        assert_eq!(init.source, "/usr/bin/gantry-init");
+        assert_eq!(init.options, ["bind", "ro"]);
     }
 
     #[test]

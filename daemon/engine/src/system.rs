@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::images::{host_platform, platform_text};
 use crate::record::Phase;
 use crate::requests::{ContainerListOptions, ImageListOptions};
-use crate::shared::{RUNC_NAMES, Shared, blocking};
+use crate::shared::{RUNC_NAMES, Reloadable, Shared, blocking};
 use crate::supervisor::{NAMESPACE, SNAPSHOTTER};
 use contracts_engine_api::ApiVersion;
 use contracts_engine_api::system::{
@@ -42,7 +42,7 @@ impl Shared {
 
     /// What does not need the supervisor.
     fn machine_info(&self) -> Info {
-        let config = &self.config;
+        let (config, settings) = (&self.config, self.reloadable());
         let list = |names: &[&str]| Some(names.iter().map(|n| (*n).to_owned()).collect());
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
         let commit = Commit::default;
@@ -77,7 +77,7 @@ impl Shared {
             pids_limit: exists("pids", true),
             oom_kill_disable: exists("memory/memory.oom_control", false),
             ipv4_forwarding: read("/proc/sys/net/ipv4/ip_forward") == "1",
-            debug: config.debug,
+            debug: settings.debug,
             n_fd: std::fs::read_dir("/proc/self/fd")
                 .map_or(0, Iterator::count)
                 .try_into()
@@ -94,15 +94,20 @@ impl Shared {
             os_type: "linux".to_owned(),
             architecture: std::env::consts::ARCH.to_owned(),
             index_server_address: INDEX_SERVER.to_owned(),
-            registry_config: Some(self.registry_config()),
+            registry_config: Some(registry_config(&settings)),
             n_cpu: std::thread::available_parallelism().map_or(1, |n| n.get() as i64),
             mem_total: memory_total().cast_signed(),
             docker_root_dir: config.data_root.display().to_string(),
             name: self.facts.hostname.clone(),
-            labels: Some(config.labels.clone()),
+            labels: Some(settings.labels.clone()),
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
-            runtimes: Some(self.runtimes()),
-            default_runtime: config.default_runtime.clone(),
+            runtimes: Some(runtimes(&settings)),
+            default_runtime: settings.default_runtime.clone(),
+            init_binary: config
+                .init_path
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default(),
             swarm: SwarmInfo { local_node_state: "inactive".to_owned(), ..SwarmInfo::default() },
             live_restore_enabled: true,
             containerd_commit: commit(),
@@ -121,38 +126,6 @@ impl Shared {
             options.push("name=cgroupns".to_owned());
         }
         options
-    }
-
-    fn registry_config(&self) -> RegistryConfig {
-        let (mut networks, mut hosts) = (LOOPBACK.map(str::to_owned).to_vec(), Vec::new());
-        for entry in &self.config.insecure_registries {
-            if entry.contains('/') { &mut networks } else { &mut hosts }.push(entry.clone());
-        }
-        let mirrors = self.config.registry_mirrors.clone();
-        let index = |name: &str, secure, official, mirrors: Vec<String>| {
-            (
-                name.to_owned(),
-                IndexInfo { name: name.to_owned(), mirrors: Some(mirrors), secure, official },
-            )
-        };
-        let mut configs = vec![index("docker.io", true, true, mirrors.clone())];
-        configs.extend(hosts.iter().map(|host| index(host, false, false, Vec::new())));
-        RegistryConfig {
-            insecure_registry_cidrs: Some(networks),
-            index_configs: Some(configs.into_iter().collect()),
-            mirrors: Some(mirrors),
-            ..RegistryConfig::default()
-        }
-    }
-
-    fn runtimes(&self) -> std::collections::BTreeMap<String, Runtime> {
-        let own = RUNC_NAMES.map(|name| {
-            (name.to_owned(), Runtime { path: "gantry-runtime".to_owned(), ..Runtime::default() })
-        });
-        let more = self.config.runtimes.iter().map(|(name, path)| {
-            (name.clone(), Runtime { path: path.clone(), ..Runtime::default() })
-        });
-        own.into_iter().chain(more).collect()
     }
 
     /// `GET /system/df`.
@@ -210,6 +183,39 @@ impl Shared {
             build_cache: Some(Vec::new()),
         })
     }
+}
+
+fn registry_config(settings: &Reloadable) -> RegistryConfig {
+    let (mut networks, mut hosts) = (LOOPBACK.map(str::to_owned).to_vec(), Vec::new());
+    for entry in &settings.insecure_registries {
+        if entry.contains('/') { &mut networks } else { &mut hosts }.push(entry.clone());
+    }
+    let mirrors = settings.registry_mirrors.clone();
+    let index = |name: &str, secure, official, mirrors: Vec<String>| {
+        (
+            name.to_owned(),
+            IndexInfo { name: name.to_owned(), mirrors: Some(mirrors), secure, official },
+        )
+    };
+    let mut configs = vec![index("docker.io", true, true, mirrors.clone())];
+    configs.extend(hosts.iter().map(|host| index(host, false, false, Vec::new())));
+    RegistryConfig {
+        insecure_registry_cidrs: Some(networks),
+        index_configs: Some(configs.into_iter().collect()),
+        mirrors: Some(mirrors),
+        ..RegistryConfig::default()
+    }
+}
+
+fn runtimes(settings: &Reloadable) -> std::collections::BTreeMap<String, Runtime> {
+    let own = RUNC_NAMES.map(|name| {
+        (name.to_owned(), Runtime { path: "gantry-runtime".to_owned(), ..Runtime::default() })
+    });
+    let more = settings
+        .runtimes
+        .iter()
+        .map(|(name, path)| (name.clone(), Runtime { path: path.clone(), ..Runtime::default() }));
+    own.into_iter().chain(more).collect()
 }
 
 /// `GET /version`.

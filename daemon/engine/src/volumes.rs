@@ -9,6 +9,42 @@ use base_ids::ContainerId;
 use contracts_engine_api::Filters;
 use contracts_engine_api::volume::{CreateRequest, ListResponse, Volume};
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Volumes that containers are being created with, and by whom: until the container is in the
+/// table, nothing else tells that they are used.
+#[derive(Clone, Default)]
+pub(crate) struct VolumeClaims(Arc<Mutex<Vec<(String, ContainerId)>>>);
+
+/// A claim; given back when dropped.
+pub(crate) struct VolumeClaim {
+    claims: VolumeClaims,
+    name: String,
+    owner: ContainerId,
+}
+
+impl VolumeClaims {
+    fn list(&self) -> MutexGuard<'_, Vec<(String, ContainerId)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a volume, existing or about to, for a container that is being created.
+    pub(crate) fn claim(&self, name: &str, owner: &ContainerId) -> VolumeClaim {
+        self.list().push((name.to_owned(), owner.clone()));
+        VolumeClaim { claims: self.clone(), name: name.to_owned(), owner: owner.clone() }
+    }
+}
+
+impl Drop for VolumeClaim {
+    fn drop(&mut self) {
+        let mut list = self.claims.list();
+        let ours =
+            |(name, owner): &(String, ContainerId)| *name == self.name && *owner == self.owner;
+        if let Some(at) = list.iter().position(ours) {
+            list.swap_remove(at);
+        }
+    }
+}
 
 impl Shared {
     /// Makes a volume and tells so when it is new.
@@ -88,15 +124,22 @@ impl Shared {
         owner: Option<&Container>,
     ) -> Result<()> {
         self.volumes.get(name).map_err(|error| failed(name, &error))?;
-        let mut users = self.users(name);
-        users.retain(|id| owner.is_none_or(|owner| owner.id().as_str() != id));
-        if !users.is_empty() {
-            return Err(Error::Conflict(format!(
-                "remove {name}: volume is in use - [{}]",
-                users.join(", ")
-            )));
-        }
-        self.volumes.remove(name).map_err(|error| failed(name, &error))?;
+        let detached = {
+            // Under the lock, so that nobody claims it between the look and the removal.
+            let claims = self.volume_claims.list();
+            let mut users = self.users(name);
+            users.extend(claims.iter().filter(|(of, _)| of == name).map(|(_, id)| id.to_string()));
+            users.retain(|id| owner.is_none_or(|owner| owner.id().as_str() != id));
+            users.dedup();
+            if !users.is_empty() {
+                return Err(Error::Conflict(format!(
+                    "remove {name}: volume is in use - [{}]",
+                    users.join(", ")
+                )));
+            }
+            self.volumes.detach(name).map_err(|error| failed(name, &error))?
+        };
+        detached.delete().map_err(|error| failed(name, &error))?;
         let attributes = [("driver".to_owned(), "local".to_owned())].into();
         self.events.emit("volume", "destroy", name, attributes);
         Ok(())

@@ -3,6 +3,7 @@
 use clap::{ArgAction, Parser, ValueEnum};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use tracing::level_filters::LevelFilter;
 
 /// Runs containers, for docker, gantry and every other client of the Engine API.
 #[derive(Clone, Debug, Parser)]
@@ -53,10 +54,15 @@ pub(crate) struct Arguments {
     /// Root directory of state that ends with the machine; a tmpfs, mounted when it is none
     #[arg(long, default_value = "/run/gantry")]
     pub(crate) exec_root: PathBuf,
+    /// On cgroup v1, have the kernel attach processes without waiting (the whole machine's
+    /// favordynmods, until it is rebooted)
+    #[arg(long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) favor_dynmods: bool,
     /// Group of the Unix socket
     #[arg(short = 'G', long)]
     pub(crate) group: Option<String>,
-    /// Address to listen on (repeatable): unix://PATH, tcp://ADDRESS:PORT
+    /// Address to listen on (repeatable): unix://PATH, tcp://ADDRESS:PORT, fd:// (all sockets
+    /// that systemd passes), fd://NUMBER, fd://NAME
     #[arg(short = 'H', long, value_name = "ADDRESS")]
     pub(crate) host: Vec<String>,
     /// Let containers of the default network reach each other
@@ -65,6 +71,12 @@ pub(crate) struct Arguments {
     /// Leave after this many seconds without a connection and without a running container
     #[arg(long, value_name = "SECONDS")]
     pub(crate) idle_exit: Option<u64>,
+    /// Run an init in containers that do not say, which passes signals on and reaps processes
+    #[arg(long)]
+    pub(crate) init: bool,
+    /// The init's program; default: gantry-init beside this one
+    #[arg(long, value_name = "PATH")]
+    pub(crate) init_path: Option<PathBuf>,
     /// Registry reached without verified TLS (repeatable)
     #[arg(long, value_name = "HOST")]
     pub(crate) insecure_registry: Vec<String>,
@@ -122,6 +134,12 @@ pub(crate) struct Arguments {
     /// Use TLS on TCP and verify clients
     #[arg(long)]
     pub(crate) tlsverify: bool,
+    /// Publish ports on IPv6 addresses too, by a proxy
+    #[arg(long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) userland_proxy: bool,
+    /// The proxy's program; default: gantry-proxy beside this one
+    #[arg(long, value_name = "PATH")]
+    pub(crate) userland_proxy_path: Option<PathBuf>,
     /// Check the configuration and exit
     #[arg(long)]
     pub(crate) validate: bool,
@@ -153,8 +171,7 @@ pub(crate) enum Level {
 
 impl Arguments {
     /// The least important thing that is logged.
-    pub(crate) fn log_level(&self) -> tracing::level_filters::LevelFilter {
-        use tracing::level_filters::LevelFilter;
+    pub(crate) fn log_level(&self) -> LevelFilter {
         match self.log_level {
             _ if self.debug => LevelFilter::DEBUG,
             Level::Debug => LevelFilter::DEBUG,

@@ -1,94 +1,199 @@
-//! `daemon.json`, laid under the command line, and both as the engine's configuration.
+//! `daemon.json`, laid under the command line, at the start and again on request.
+
+mod engine;
+mod file;
 
 use crate::arguments::{Arguments, Level};
 use anyhow::{Context, bail};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
-use contracts_engine_api::container::{LogConfig, Ulimit};
-use daemon_engine::EngineConfig;
-use daemon_network::{AddressPool, NetworksConfig, ResolverOptions};
-use serde::Deserialize;
+use daemon_engine::{EngineConfig, Reloadable};
+use file::{File, FileRuntime, FileUlimit, Pool};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-/// A larger configuration is not read.
-const MAX_FILE: u64 = 1 << 20;
+/// What a running daemon takes over from the file, as dockerd does; of the rest, the next start
+/// takes notice.
+const RELOADABLE: [&str; 7] = [
+    "debug",
+    "default-runtime",
+    "insecure-registries",
+    "labels",
+    "live-restore",
+    "registry-mirrors",
+    "runtimes",
+];
 
-/// `daemon.json`, by dockerd's names; what is unknown is refused.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-struct File {
-    bip: Option<String>,
-    bridge: Option<String>,
-    cgroup_parent: Option<String>,
-    containerd: Option<PathBuf>,
-    data_root: Option<PathBuf>,
-    debug: Option<bool>,
-    default_address_pools: Option<Vec<Pool>>,
-    default_runtime: Option<String>,
-    default_ulimits: Option<BTreeMap<String, FileUlimit>>,
-    dns: Option<Vec<String>>,
-    dns_opts: Option<Vec<String>>,
-    dns_search: Option<Vec<String>>,
-    exec_root: Option<PathBuf>,
-    group: Option<String>,
-    hosts: Option<Vec<String>>,
-    icc: Option<bool>,
-    insecure_registries: Option<Vec<String>>,
-    ip: Option<Ipv4Addr>,
-    ip_forward: Option<bool>,
-    ip_masq: Option<bool>,
-    labels: Option<Vec<String>>,
-    live_restore: Option<bool>,
-    log_driver: Option<String>,
-    log_level: Option<String>,
-    log_opts: Option<BTreeMap<String, String>>,
-    min_api_version: Option<String>,
-    mtu: Option<u32>,
-    pidfile: Option<PathBuf>,
-    registry_mirrors: Option<Vec<String>>,
-    runtimes: Option<BTreeMap<String, FileRuntime>>,
-    tls: Option<bool>,
-    tlscacert: Option<PathBuf>,
-    tlscert: Option<PathBuf>,
-    tlskey: Option<PathBuf>,
-    tlsverify: Option<bool>,
+/// The daemon's settings, and where they come from.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Flags with the file's settings.
+    pub(crate) arguments: Arguments,
+    /// Flags alone.
+    flags: Arguments,
+    matches: ArgMatches,
+    /// The file as it was last taken over.
+    file: Map<String, Value>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Pool {
-    base: String,
-    size: u8,
+/// What has changed in the file since it was last read.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    /// What the engine takes over.
+    pub(crate) reloadable: Reloadable,
+    /// Settings that have their effect now, with what they were and are.
+    pub(crate) now: Vec<(String, Value, Value)>,
+    /// Settings that have it at the next start.
+    pub(crate) later: Vec<String>,
+    file: Map<String, Value>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct FileUlimit {
-    hard: i64,
-    soft: i64,
+impl Settings {
+    /// Lays the file under the flags; a setting in both is an error, as in dockerd.
+    pub(crate) fn settle(mut flags: Arguments, matches: ArgMatches) -> anyhow::Result<Self> {
+        // The file is read again later.
+        flags.config_file = absolute(&flags.config_file)?;
+        let (arguments, file) = combine(&flags, &matches)?;
+        let settings = Self { arguments, flags, matches, file };
+        // What is wrong is told before anything is done.
+        settings.engine(PathBuf::new())?;
+        Ok(settings)
+    }
+
+    /// The engine's part of the settings.
+    pub(crate) fn engine(&self, socket: PathBuf) -> anyhow::Result<EngineConfig> {
+        engine::config(&self.arguments, socket)
+    }
+
+    /// Reads the file again. Settings that it does not name stay as they are.
+    pub(crate) fn changes(&self) -> anyhow::Result<Changes> {
+        let (arguments, file) = combine(&self.flags, &self.matches)?;
+        let new = engine::config(&arguments, PathBuf::new())?.reloadable;
+        let old = self.engine(PathBuf::new())?.reloadable;
+        let named = |key: &str| file.contains_key(key);
+        let choose = |key, new, old| if named(key) { new } else { old };
+        let reloadable = Reloadable {
+            debug: if named("debug") { new.debug } else { old.debug },
+            labels: choose("labels", new.labels, old.labels),
+            registry_mirrors: choose(
+                "registry-mirrors",
+                new.registry_mirrors,
+                old.registry_mirrors,
+            ),
+            insecure_registries: choose(
+                "insecure-registries",
+                new.insecure_registries,
+                old.insecure_registries,
+            ),
+            runtimes: if named("runtimes") { new.runtimes } else { old.runtimes },
+            default_runtime: if named("default-runtime") {
+                new.default_runtime
+            } else {
+                old.default_runtime
+            },
+        };
+        reloadable.check()?;
+        let (mut now, mut later) = (Vec::new(), Vec::new());
+        let keys: std::collections::BTreeSet<&String> =
+            self.file.keys().chain(file.keys()).collect();
+        for key in keys.into_iter().filter(|key| self.file.get(*key) != file.get(*key)) {
+            let value = |of: &Map<String, Value>| of.get(key).cloned().unwrap_or_default();
+            if RELOADABLE.contains(&key.as_str()) && named(key) {
+                now.push((key.clone(), value(&self.file), value(&file)));
+            } else {
+                later.push(key.clone());
+            }
+        }
+        Ok(Changes { reloadable, now, later, file })
+    }
+
+    /// Remembers changes that have been made.
+    pub(crate) fn take(&mut self, changes: Changes) {
+        let Reloadable {
+            debug,
+            labels,
+            registry_mirrors,
+            insecure_registries,
+            runtimes,
+            default_runtime,
+        } = changes.reloadable;
+        let arguments = &mut self.arguments;
+        arguments.debug = debug;
+        arguments.label = labels;
+        arguments.registry_mirror = registry_mirrors;
+        arguments.insecure_registry = insecure_registries;
+        arguments.runtimes = runtimes;
+        arguments.default_runtime = default_runtime;
+        self.file = changes.file;
+    }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct FileRuntime {
-    path: String,
-    #[serde(rename = "runtimeType")]
-    runtime_type: String,
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("{}: not a path", path.display()))
 }
 
-/// Lays the file under the flags; a setting in both is an error, as in dockerd.
-pub(crate) fn settle(mut arguments: Arguments, matches: &ArgMatches) -> anyhow::Result<Arguments> {
-    let path = arguments.config_file.clone();
-    let named = given(matches, "config_file");
-    let Some(file) = read(&path, named)? else { return Ok(arguments) };
-    let mut both = Vec::new();
+/// The flags with the file below them, and the file.
+fn combine(
+    flags: &Arguments,
+    matches: &ArgMatches,
+) -> anyhow::Result<(Arguments, Map<String, Value>)> {
+    let path = &flags.config_file;
+    let in_file = || format!("unable to configure the daemon with file {}", path.display());
+    let (file, text) = file::read(path, given(matches, "config_file")).with_context(in_file)?;
+    let both = conflicts(&text, matches);
+    if !both.is_empty() {
+        bail!(
+            "{}: the following directives are specified both as a flag and in the configuration \
+             file: {}",
+            in_file(),
+            both.join(", ")
+        );
+    }
+    let mut arguments = lay(file, flags.clone()).with_context(in_file)?;
+    // Sockets and mounts below them are named to other programs, which have other places.
+    arguments.data_root = absolute(&arguments.data_root)?;
+    arguments.exec_root = absolute(&arguments.exec_root)?;
+    Ok((arguments, text))
+}
+
+/// The flag that says the same as a key of the file.
+fn flag_of(key: &str) -> String {
+    match key {
+        "default-address-pools" => "default_address_pool".to_owned(),
+        "default-ulimits" => "default_ulimit".to_owned(),
+        "dns-opts" => "dns_opt".to_owned(),
+        "hosts" => "host".to_owned(),
+        "insecure-registries" => "insecure_registry".to_owned(),
+        "labels" => "label".to_owned(),
+        "log-opts" => "log_opt".to_owned(),
+        "registry-mirrors" => "registry_mirror".to_owned(),
+        other => other.replace('-', "_"),
+    }
+}
+
+/// Settings that are in both places, with both values, as dockerd names them.
+fn conflicts(file: &Map<String, Value>, matches: &ArgMatches) -> Vec<String> {
+    let conflict = |(key, value): (&String, &Value)| {
+        let flag = flag_of(key);
+        let values = matches.try_get_raw(&flag).ok().flatten().filter(|_| given(matches, &flag))?;
+        let values: Vec<_> = values.map(|value| value.to_string_lossy()).collect();
+        let in_file = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        Some(format!("{key}: (from flag: {}, from file: {in_file})", values.join(",")))
+    };
+    file.iter().filter_map(conflict).collect()
+}
+
+fn given(matches: &ArgMatches, argument: &str) -> bool {
+    matches.try_contains_id(argument).unwrap_or(false)
+        && matches.value_source(argument) == Some(ValueSource::CommandLine)
+}
+
+/// Puts the file's settings in their places.
+fn lay(file: File, mut arguments: Arguments) -> anyhow::Result<Arguments> {
     macro_rules! lay {
         ($($key:ident => $argument:ident $(: $convert:expr)?;)*) => {
             $(if let Some(value) = file.$key {
-                if given(matches, stringify!($argument)) {
-                    both.push(stringify!($key).replace('_', "-"));
-                }
                 arguments.$argument = lay!(@value value $(, $convert)?);
             })*
         };
@@ -109,9 +214,12 @@ pub(crate) fn settle(mut arguments: Arguments, matches: &ArgMatches) -> anyhow::
         dns_opts => dns_opt;
         dns_search => dns_search;
         exec_root => exec_root;
+        favor_dynmods => favor_dynmods;
         group => group: Some;
         hosts => host;
         icc => icc;
+        init => init;
+        init_path => init_path: Some;
         insecure_registries => insecure_registry;
         ip => ip;
         ip_forward => ip_forward;
@@ -129,6 +237,8 @@ pub(crate) fn settle(mut arguments: Arguments, matches: &ArgMatches) -> anyhow::
         tlscert => tlscert;
         tlskey => tlskey;
         tlsverify => tlsverify;
+        userland_proxy => userland_proxy;
+        userland_proxy_path => userland_proxy_path: Some;
     }
     if let Some(level) = file.log_level {
         arguments.log_level = level_named(&level)?;
@@ -137,38 +247,7 @@ pub(crate) fn settle(mut arguments: Arguments, matches: &ArgMatches) -> anyhow::
         let FileRuntime { path, runtime_type } = runtime;
         arguments.runtimes.insert(name, if runtime_type.is_empty() { path } else { runtime_type });
     }
-    if !both.is_empty() {
-        bail!(
-            "unable to configure the daemon with file {}: the following directives are specified \
-             both as a flag and in the configuration file: {}",
-            path.display(),
-            both.join(", ")
-        );
-    }
     Ok(arguments)
-}
-
-fn given(matches: &ArgMatches, argument: &str) -> bool {
-    matches.try_contains_id(argument).unwrap_or(false)
-        && matches.value_source(argument) == Some(ValueSource::CommandLine)
-}
-
-fn read(path: &Path, named: bool) -> anyhow::Result<Option<File>> {
-    let metadata = match std::fs::metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => return Ok(None),
-        Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
-    };
-    if metadata.len() > MAX_FILE {
-        bail!("{} is larger than {MAX_FILE} bytes", path.display());
-    }
-    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-    if text.trim().is_empty() {
-        return Ok(None);
-    }
-    let file = serde_json::from_str(&text);
-    file.map(Some)
-        .with_context(|| format!("unable to configure the daemon with file {}", path.display()))
 }
 
 fn level_named(name: &str) -> anyhow::Result<Level> {
@@ -185,117 +264,5 @@ fn ulimits(ulimits: BTreeMap<String, FileUlimit>) -> Vec<String> {
     ulimits.into_iter().map(one).collect()
 }
 
-/// The engine's part of the settings.
-pub(crate) fn engine(settings: &Arguments, socket: PathBuf) -> anyhow::Result<EngineConfig> {
-    let pairs = |list: &[String]| -> BTreeMap<String, String> {
-        let pair = |text: &String| {
-            let (key, value) = text.split_once('=').unwrap_or((text, ""));
-            (key.to_owned(), value.to_owned())
-        };
-        list.iter().map(pair).collect()
-    };
-    let mut config = EngineConfig::new(settings.data_root.clone(), settings.exec_root.clone());
-    config.supervisor_socket = socket;
-    config.networks = networks(settings)?;
-    let mut options = settings.log_opts.clone();
-    options.extend(pairs(&settings.log_opt));
-    config.log = LogConfig {
-        driver: settings.log_driver.clone(),
-        config: (!options.is_empty()).then_some(options),
-    };
-    config.default_ulimits =
-        settings.default_ulimit.iter().map(|text| ulimit(text)).collect::<Result<_, _>>()?;
-    config.cgroup_parent.clone_from(&settings.cgroup_parent);
-    config.resolver = ResolverOptions {
-        servers: settings
-            .dns
-            .iter()
-            .map(|text| text.parse().with_context(|| format!("--dns {text}")))
-            .collect::<Result<_, _>>()?,
-        search: settings.dns_search.clone(),
-        options: settings.dns_opt.clone(),
-    };
-    config.registry_mirrors.clone_from(&settings.registry_mirror);
-    config.insecure_registries.clone_from(&settings.insecure_registry);
-    config.runtimes.clone_from(&settings.runtimes);
-    config.runtimes.extend(pairs(&settings.add_runtime));
-    config.default_runtime.clone_from(&settings.default_runtime);
-    config.labels.clone_from(&settings.label);
-    config.debug = settings.debug;
-    Ok(config)
-}
-
-fn networks(settings: &Arguments) -> anyhow::Result<NetworksConfig> {
-    let mut config = NetworksConfig::new(settings.data_root.clone(), settings.exec_root.clone());
-    config.bridge.clone_from(&settings.bridge);
-    if let Some(text) = &settings.bip {
-        let pair = text.split_once('/').and_then(|(address, length)| {
-            Some((address.parse().ok()?, length.parse().ok().filter(|length| *length <= 32)?))
-        });
-        config.bip = Some(pair.with_context(|| format!("--bip {text}: not ADDRESS/LENGTH"))?);
-    }
-    for text in &settings.default_address_pool {
-        let value = |key: &str| text.split(',').find_map(|part| part.trim().strip_prefix(key));
-        let pool = value("base=").zip(value("size=")).and_then(|(base, size)| {
-            Some(AddressPool { base: base.parse().ok()?, size: size.parse().ok()? })
-        });
-        let wrong = || format!("--default-address-pool {text}: not base=CIDR,size=LENGTH");
-        config.default_address_pools.push(pool.with_context(wrong)?);
-    }
-    config.mtu = settings.mtu;
-    config.inter_container = settings.icc;
-    config.masquerade = settings.ip_masq;
-    config.host_binding_ipv4 = settings.ip;
-    config.ip_forward = settings.ip_forward;
-    config.sandbox_pool_size = settings.sandbox_pool;
-    Ok(config)
-}
-
-/// `nofile=1024:2048`.
-fn ulimit(text: &str) -> anyhow::Result<Ulimit> {
-    let wrong = || format!("--default-ulimit {text}: not NAME=SOFT[:HARD]");
-    let (name, limits) = text.split_once('=').with_context(wrong)?;
-    let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
-    Ok(Ulimit {
-        name: name.to_owned(),
-        hard: hard.parse().with_context(wrong)?,
-        soft: soft.parse().with_context(wrong)?,
-    })
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::{CommandFactory, FromArgMatches};
-
-    fn settled(flags: &[&str], json: &str) -> anyhow::Result<Arguments> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("daemon.json");
-        std::fs::write(&path, json).unwrap();
-        let path = path.display().to_string();
-        let words = ["gantryd", "--config-file", &path].into_iter().chain(flags.iter().copied());
-        let matches = Arguments::command().get_matches_from(words);
-        settle(Arguments::from_arg_matches(&matches).unwrap(), &matches)
-    }
-
-    #[test]
-    fn the_file_sets_what_flags_leave_open() {
-        let json = r#"{"hosts":["unix:///x"],"log-opts":{"max-size":"1m"},"bip":"10.9.0.1/24",
-            "default-ulimits":{"nofile":{"Name":"nofile","Hard":20,"Soft":10}},
-            "runtimes":{"runc2":{"path":"/usr/bin/runc"}},"log-level":"warn"}"#;
-        let settings = settled(&["--mtu", "1400"], json).unwrap();
-        assert_eq!(settings.hosts(), ["unix:///x"]);
-        let config = engine(&settings, "/s".into()).unwrap();
-        assert_eq!(config.log.config.unwrap()["max-size"], "1m");
-        assert_eq!(config.networks.bip, Some((Ipv4Addr::new(10, 9, 0, 1), 24)));
-        assert_eq!(config.default_ulimits[0].hard, 20);
-        assert_eq!(config.runtimes["runc2"], "/usr/bin/runc");
-    }
-
-    #[test]
-    fn settings_in_both_places_and_unknown_ones_are_refused() {
-        let both = settled(&["--mtu", "1400"], r#"{"mtu":1300}"#).unwrap_err().to_string();
-        assert!(both.contains("both as a flag and in the configuration file: mtu"), "{both}");
-        assert!(settled(&[], r#"{"colour":"red"}"#).is_err());
-    }
-}
+mod tests;

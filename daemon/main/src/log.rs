@@ -8,15 +8,29 @@ use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Metadata, Subscriber, span};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{Registry, reload};
+
+/// The log, whose level can be changed while it is written.
+pub(crate) struct Log(reload::Handle<Lines, Registry>);
 
 /// Starts to log what is at least this important; of other people's crates only warnings.
-pub(crate) fn start(level: LevelFilter) {
-    let subscriber = tracing_subscriber::registry().with(Lines { level });
+pub(crate) fn start(level: LevelFilter) -> Log {
+    let (lines, handle) = reload::Layer::new(Lines { level });
+    let subscriber = tracing_subscriber::registry().with(lines);
     // A second subscriber in one process is a test's mistake, and the first one stays.
     let _ = tracing::subscriber::set_global_default(subscriber);
+    Log(handle)
 }
 
-struct Lines {
+impl Log {
+    /// Logs from now on what is at least this important.
+    pub(crate) fn set(&self, level: LevelFilter) {
+        // It fails only where the subscriber is gone, and with it the log.
+        let _ = self.0.modify(|lines| lines.level = level);
+    }
+}
+
+pub(crate) struct Lines {
     level: LevelFilter,
 }
 

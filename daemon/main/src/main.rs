@@ -2,19 +2,27 @@
 //!
 //! It reads flags and `daemon.json`, takes the lock on its exec root, starts (or finds) its
 //! supervisor, opens the engine, and serves the Engine API. SIGTERM ends it and nothing else:
-//! containers go on under their shims, and the next daemon finds them.
+//! containers go on under their shims, and the next daemon finds them. SIGHUP has it read
+//! `daemon.json` again, SIGUSR1 log what it is doing.
 
 #![forbid(unsafe_code)]
 
+mod activation;
 mod arguments;
 mod configuration;
 mod log;
+mod programs;
 mod roots;
 mod serve;
+mod signals;
 mod supervisor;
 
 use arguments::Arguments;
 use clap::{CommandFactory, FromArgMatches};
+use configuration::Settings;
+use log::Log;
+use roots::Roots;
+use signals::Signals;
 use std::process::ExitCode;
 
 /// The event loop; the engine waits far more than it works.
@@ -32,19 +40,22 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => error.exit(),
     };
-    let settings = match configuration::settle(arguments, &matches) {
+    let settings = match Settings::settle(arguments, matches) {
         Ok(settings) => settings,
         Err(error) => {
-            eprintln!("unable to configure the daemon: {error:#}");
+            eprintln!("{error:#}");
             return ExitCode::FAILURE;
         }
     };
-    if settings.validate {
+    if settings.arguments.validate {
         println!("configuration OK");
         return ExitCode::SUCCESS;
     }
-    log::start(settings.log_level());
-    match run(&settings) {
+    let log = log::start(settings.arguments.log_level());
+    if let Err(error) = activation::keep_from_children() {
+        tracing::warn!(%error, "descriptors are passed on to the supervisor");
+    }
+    match run(settings, &log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = %format!("{error:#}"), "daemon stopped");
@@ -53,16 +64,20 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(settings: &Arguments) -> anyhow::Result<()> {
-    let roots = roots::Roots::take(settings)?;
+fn run(settings: Settings, log: &Log) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(BLOCKING)
         .thread_name("gantryd")
         .enable_all()
         .build()?;
-    let end = runtime.block_on(serve::serve(settings, &roots))?;
+    let (roots, result) = runtime.block_on(async {
+        // First of all: from here on, no signal ends us without our knowing.
+        let signals = Signals::catch()?;
+        let roots = Roots::take(&settings.arguments)?;
+        anyhow::Ok((roots, serve::serve(settings, signals, log).await))
+    })?;
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
-    roots.leave(end);
-    Ok(())
+    roots.leave(result.as_ref().ok().copied());
+    result.map(drop)
 }

@@ -10,6 +10,8 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+/// What our tmpfs is mounted from, as mount tables show it.
+const SOURCE: &str = "gantry";
 /// statfs(2)'s number for a tmpfs.
 const TMPFS_MAGIC: i64 = 0x0102_1994;
 
@@ -36,10 +38,10 @@ impl Roots {
         Ok(Self { exec_root, pidfile, mounted, _lock: lock })
     }
 
-    /// Removes what says that a daemon is here.
-    pub(crate) fn leave(self, end: End) {
+    /// Removes what says that a daemon is here; `end` is how it ended, if it did not fail.
+    pub(crate) fn leave(self, end: Option<End>) {
         let _ = std::fs::remove_file(&self.pidfile);
-        if end == End::Empty && self.mounted {
+        if end == Some(End::Empty) && self.mounted {
             // Lazily: our own lock file is still open on it.
             let _ = unmount(&self.exec_root, UnmountFlags::DETACH);
         }
@@ -77,25 +79,44 @@ fn mount_tmpfs(exec_root: &Path) -> anyhow::Result<bool> {
     let file_system = rustix::fs::statfs(exec_root)
         .with_context(|| format!("look at {}", exec_root.display()))?;
     if file_system.f_type == TMPFS_MAGIC {
-        return Ok(is_mount_point(exec_root) && exec_root != Path::new("/run"));
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        return Ok(is_mounted_by_us(&mounts, exec_root));
     }
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
-    mount("gantry", exec_root, "tmpfs", flags, Some(c"mode=711"))
+    mount(SOURCE, exec_root, "tmpfs", flags, Some(c"mode=711"))
         .with_context(|| format!("mount a tmpfs at {}", exec_root.display()))?;
     // What is mounted below (network namespaces) shall stay below.
     rustix::mount::mount_change(exec_root, rustix::mount::MountPropagationFlags::PRIVATE)?;
     Ok(true)
 }
 
-fn is_mount_point(path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let device = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.dev()).ok();
-    device(path) != path.parent().and_then(device)
+/// Whether the topmost mount at `path` has our source (proc_pid_mountinfo(5)); an administrator's
+/// own tmpfs is not ours to take away.
+fn is_mounted_by_us(mounts: &str, path: &Path) -> bool {
+    let topmost = mounts.lines().rfind(|line| {
+        // White space in a path is escaped; ours with such characters are then not found, and stay.
+        line.split(' ').nth(4).is_some_and(|point| Path::new(point) == path)
+    });
+    let source = topmost.and_then(|line| line.split_once(" - ")?.1.split(' ').nth(1));
+    source == Some(SOURCE)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tmpfs_of_somebody_elses_is_not_ours() {
+        let line = |point: &str, source: &str| {
+            format!("36 35 0:50 / {point} rw,nosuid shared:1 - tmpfs {source} rw,mode=711")
+        };
+        let mounts = [line("/a", "tmpfs"), line("/b", "gantry")].join("\n");
+        assert!(!is_mounted_by_us(&mounts, Path::new("/a")));
+        assert!(is_mounted_by_us(&mounts, Path::new("/b")));
+        assert!(!is_mounted_by_us(&mounts, Path::new("/c")));
+        let over = [mounts, line("/b", "other")].join("\n");
+        assert!(!is_mounted_by_us(&over, Path::new("/b")));
+    }
 
     #[test]
     fn a_second_lock_is_refused_with_the_pid_of_the_first() {

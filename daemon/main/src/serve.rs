@@ -1,8 +1,10 @@
 //! What the daemon does between start and end.
 
+use crate::activation::Passed;
 use crate::arguments::Arguments;
-use crate::configuration;
-use crate::roots::Roots;
+use crate::configuration::Settings;
+use crate::log::Log;
+use crate::signals::{Request, Signals};
 use crate::supervisor::OwnSupervisor;
 use anyhow::{Context, bail};
 use contracts_engine_api::ApiVersion;
@@ -10,7 +12,7 @@ use daemon_engine::Engine;
 use daemon_http::{Activity, Listener, Options, TlsFiles};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// How often an idle daemon looks whether it may go.
@@ -26,52 +28,121 @@ pub(crate) enum End {
 }
 
 /// Runs the daemon.
-pub(crate) async fn serve(settings: &Arguments, _roots: &Roots) -> anyhow::Result<End> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let own = match &settings.containerd {
-        Some(_) => None,
-        None => {
-            let own = OwnSupervisor::new(&settings.data_root, &settings.exec_root, settings.debug);
-            own.ensure().await?;
-            Some(own)
+pub(crate) async fn serve(
+    mut settings: Settings,
+    mut signals: Signals,
+    log: &Log,
+) -> anyhow::Result<End> {
+    // Cancel-safe: a start that is broken off is one of the crashes that the next start mends.
+    let (daemon, activity) = tokio::select! {
+        biased;
+        () = signals.end() => return Ok(End::Told),
+        started = start(&settings) => started?,
+    };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "daemon ready");
+    let engine = daemon.engine.clone();
+    let nobody = idle(&engine, &activity, settings.arguments.idle_exit);
+    tokio::pin!(nobody);
+    let end = loop {
+        // Cancel-safe: signals that were not received stay pending; `nobody` is pinned.
+        let request = tokio::select! {
+            request = signals.next() => request,
+            () = &mut nobody => break End::Empty,
+        };
+        match request {
+            Request::End => break End::Told,
+            Request::Reload => reload(&mut settings, &daemon.engine, log),
+            Request::Report => report(&daemon.engine),
         }
     };
-    let socket = match (&settings.containerd, &own) {
-        (Some(address), _) => strip_scheme(address),
-        (None, Some(own)) => own.socket(),
-        (None, None) => bail!("no supervisor"),
+    tracing::info!(?end, "daemon ends");
+    daemon.end(end).await;
+    remove_sockets(&settings.arguments);
+    Ok(end)
+}
+
+/// What runs.
+struct Daemon {
+    engine: Engine,
+    own: Option<OwnSupervisor>,
+    keeper: Option<JoinHandle<()>>,
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+impl Daemon {
+    async fn end(self, end: End) {
+        if let Some(keeper) = self.keeper {
+            keeper.abort();
+        }
+        self.stop.cancel();
+        let _ = self.serving.await;
+        self.engine.close().await;
+        if end == End::Empty
+            && let Some(own) = &self.own
+        {
+            own.stop().await;
+        }
+    }
+}
+
+async fn start(all: &Settings) -> anyhow::Result<(Daemon, Activity)> {
+    let settings = &all.arguments;
+    let (own, socket) = match &settings.containerd {
+        Some(address) => (None, strip_scheme(address)),
+        None => {
+            let own = OwnSupervisor::new(settings);
+            own.ensure().await?;
+            let socket = own.socket();
+            (Some(own), socket)
+        }
     };
-    let config = configuration::engine(settings, socket)?;
-    let engine = Engine::open(config).await.context("open engine")?;
-    let keeper = own.clone().map(|own| tokio::spawn(own.keep()));
+    let engine = Engine::open(all.engine(socket)?).await.context("open engine")?;
     let options = options(settings)?;
     let activity = options.activity.clone();
-    let listeners = listen(settings).await?;
+    let listeners = listen(settings).await.inspect_err(|_| remove_sockets(settings))?;
+    let keeper = own.clone().map(|own| tokio::spawn(own.keep()));
     let stop = CancellationToken::new();
     let serving =
         tokio::spawn(daemon_http::serve(engine.clone(), listeners, options, stop.clone()));
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "daemon ready");
-    // Cancel-safe: signals that were not received stay pending; the idle check starts over.
-    let end = tokio::select! {
-        _ = terminate.recv() => End::Told,
-        _ = interrupt.recv() => End::Told,
-        () = idle(&engine, &activity, settings.idle_exit) => End::Empty,
+    Ok((Daemon { engine, own, keeper, stop, serving }, activity))
+}
+
+/// Takes over what has changed in the configuration file; a file that is wrong changes nothing.
+fn reload(settings: &mut Settings, engine: &Engine, log: &Log) {
+    let path = settings.arguments.config_file.display().to_string();
+    let changes = match settings.changes() {
+        Ok(changes) => changes,
+        Err(error) => {
+            let error = format!("{error:#}");
+            return tracing::error!(path, error, "configuration not reloaded");
+        }
     };
-    tracing::info!(?end, "daemon ends");
-    if let Some(keeper) = keeper {
-        keeper.abort();
+    if let Err(error) = engine.reload(changes.reloadable.clone()) {
+        return tracing::error!(path, %error, "configuration not reloaded");
     }
-    stop.cancel();
-    let _ = serving.await;
-    engine.close().await;
-    if end == End::Empty
-        && let Some(own) = &own
-    {
-        own.stop().await;
+    for (key, before, now) in &changes.now {
+        tracing::info!(key, %before, %now, "setting reloaded");
     }
-    remove_sockets(settings);
-    Ok(end)
+    for key in &changes.later {
+        tracing::warn!(key, "changed setting has no effect before the next start");
+    }
+    settings.take(changes);
+    log.set(settings.arguments.log_level());
+    tracing::info!(path, "configuration reloaded");
+}
+
+/// Logs what the daemon is doing.
+fn report(engine: &Engine) {
+    let metrics = tokio::runtime::Handle::current().metrics();
+    let descriptors = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    tracing::info!(
+        tasks = metrics.num_alive_tasks(),
+        queued = metrics.global_queue_depth(),
+        descriptors,
+        containers_running = engine.busy(),
+        "report"
+    );
 }
 
 /// Waits until nobody has been connected and nothing has run for so many seconds.
@@ -125,9 +196,13 @@ async fn listen(settings: &Arguments) -> anyhow::Result<Vec<Listener>> {
                 let address = found.next().with_context(|| format!("-H {host}: no address"))?;
                 listeners.push(Listener::tcp(address, tls.as_ref()).await?);
             }
-            // Taking an inherited descriptor by its number needs a kernel/sys function.
-            Some(("fd", _)) => bail!("-H {host}: socket activation is not implemented yet"),
-            _ => bail!("-H {host}: not unix://PATH or tcp://ADDRESS:PORT"),
+            Some(("fd", which)) => {
+                let sockets = Passed::from_environment().sockets(which);
+                for socket in sockets.with_context(|| format!("-H {host}"))? {
+                    listeners.push(Listener::adopt(socket, tls.as_ref())?);
+                }
+            }
+            _ => bail!("-H {host}: not unix://PATH, tcp://ADDRESS:PORT or fd://"),
         }
     }
     Ok(listeners)

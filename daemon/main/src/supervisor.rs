@@ -4,11 +4,15 @@
 //! It outlives the daemon: it runs in a session of its own and keeps its pid file locked, which
 //! is how the next daemon knows that it is there.
 
+use crate::arguments::Arguments;
+use crate::{activation, programs};
 use anyhow::{Context, bail};
 use contracts_supervisor_api::channel;
 use contracts_supervisor_api::services::version::version_client::VersionClient;
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::{Pid, Signal, kill_process, setsid, test_kill_process};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, kill_process, pidfd_open, setsid, test_kill_process,
+};
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -16,6 +20,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
+use tokio::io::unix::AsyncFd;
 
 const PROGRAM: &str = "gantry-supervisor";
 /// The word by which this program, started again, turns into the supervisor.
@@ -25,7 +30,7 @@ const START_LIMIT: Duration = Duration::from_secs(15);
 /// How long it may take to end.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(2);
-/// How often a living one is looked at.
+/// How often one is looked at whose process cannot be waited for.
 const WATCH: Duration = Duration::from_millis(100);
 /// After a supervisor that died at once, the next one waits this long.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -36,15 +41,17 @@ pub(crate) struct OwnSupervisor {
     state: PathBuf,
     data_root: PathBuf,
     log_level: &'static str,
+    favor_dynmods: bool,
 }
 
 impl OwnSupervisor {
-    /// The supervisor of these two roots.
-    pub(crate) fn new(data_root: &Path, exec_root: &Path, debug: bool) -> Self {
+    /// The supervisor that goes with these settings.
+    pub(crate) fn new(settings: &Arguments) -> Self {
         Self {
-            state: exec_root.join("supervisor"),
-            data_root: data_root.to_owned(),
-            log_level: if debug { "debug" } else { "info" },
+            state: settings.exec_root.join("supervisor"),
+            data_root: settings.data_root.clone(),
+            log_level: if settings.debug { "debug" } else { "info" },
+            favor_dynmods: settings.favor_dynmods,
         }
     }
 
@@ -79,7 +86,10 @@ impl OwnSupervisor {
     /// Starts it again whenever it dies; for ever.
     pub(crate) async fn keep(self) {
         loop {
-            tokio::time::sleep(WATCH).await;
+            if let Err(error) = self.ended().await {
+                tracing::debug!(%error, "cannot wait for the supervisor's end");
+                tokio::time::sleep(WATCH).await;
+            }
             if self.is_running() {
                 continue;
             }
@@ -89,6 +99,21 @@ impl OwnSupervisor {
                 tokio::time::sleep(PAUSE).await;
             }
         }
+    }
+
+    /// Waits until it has ended.
+    async fn ended(&self) -> std::io::Result<()> {
+        let text = std::fs::read_to_string(self.pidfile())?;
+        let pid = text.trim().parse().ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or_else(|| std::io::Error::other("no process id in the pid file"))?;
+        let process = pidfd_open(pid, PidfdFlags::empty())?;
+        // Whoever holds the lock has written its own id: the descriptor is not another process'.
+        if !self.is_running() {
+            return Ok(());
+        }
+        #[expect(deprecated, reason = "its successor is unsafe; an OwnedFd stays open while held")]
+        let process = AsyncFd::new(process)?;
+        process.readable().await.map(drop)
     }
 
     /// Ends it.
@@ -132,11 +157,17 @@ impl OwnSupervisor {
             .mode(0o711)
             .create(&self.state)
             .with_context(|| format!("make {}", self.state.display()))?;
-        let program = find(PROGRAM).with_context(|| format!("{PROGRAM} not found"))?;
+        let program =
+            programs::find(Path::new(PROGRAM)).with_context(|| format!("{PROGRAM} not found"))?;
         let open = || OpenOptions::new().create(true).append(true).mode(0o600).open(self.log());
         let log = open().with_context(|| format!("open {}", self.log().display()))?;
         let errors = log.try_clone()?;
-        let mut child = Command::new("/proc/self/exe")
+        let mut command = Command::new("/proc/self/exe");
+        // Sockets that were passed to us are not passed on, nor are we told about by them.
+        for name in activation::VARIABLES {
+            command.env_remove(name);
+        }
+        let mut child = command
             .arg(BECOME)
             .arg(&program)
             .arg("--root")
@@ -144,6 +175,7 @@ impl OwnSupervisor {
             .arg("--state")
             .arg(&self.state)
             .args(["--log-level", self.log_level])
+            .arg(format!("--favor-dynmods={}", self.favor_dynmods))
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(log)
@@ -158,19 +190,6 @@ impl OwnSupervisor {
         )?;
         Ok(())
     }
-}
-
-/// A program of ours: beside this one, then in `PATH`.
-fn find(name: &str) -> Option<PathBuf> {
-    let own = std::env::current_exe().ok()?;
-    // A program that was replaced while it runs is shown with this suffix by the kernel.
-    let own = own.to_string_lossy().trim_end_matches(" (deleted)").to_owned();
-    let beside = Path::new(&own).with_file_name(name);
-    if beside.is_file() {
-        return Some(beside);
-    }
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
 /// The words behind [`BECOME`], when this process was started by [`OwnSupervisor::start`].
@@ -194,11 +213,16 @@ pub(crate) fn become_supervisor(words: &[OsString]) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+    use std::ffi::OsStr;
 
     #[test]
     fn a_supervisor_is_running_while_its_pid_file_is_locked() {
         let folder = tempfile::tempdir().unwrap();
-        let own = OwnSupervisor::new(folder.path(), folder.path(), false);
+        let roots = ["--data-root", "--exec-root"].map(|name| (name, folder.path().as_os_str()));
+        let words = roots.iter().flat_map(|(name, path)| [OsStr::new(name), path]);
+        let words = std::iter::once(OsStr::new("gantryd")).chain(words);
+        let own = OwnSupervisor::new(&Arguments::try_parse_from(words).unwrap());
         assert!(!own.is_running());
         std::fs::create_dir(folder.path().join("supervisor")).unwrap();
         let file = File::create(own.pidfile()).unwrap();

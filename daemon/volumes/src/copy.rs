@@ -13,6 +13,9 @@ use std::path::Path;
 
 /// Folders deeper than this are not copied: the image is hostile, our stack is not endless.
 const MAX_DEPTH: usize = 256;
+/// Files with several names whose copies are held open, waiting for the other names. A further one
+/// becomes a file of its own: descriptors are few, and the image is hostile.
+const MAX_LINKS: usize = 128;
 /// Largest extended attribute (the kernel's own bound).
 const MAX_ATTRIBUTE: usize = 64 * 1024;
 
@@ -33,7 +36,7 @@ pub fn copy_up(view: &RootView, path: &Path, target: &Path) -> Result<(), ViewEr
     if !is_empty(target.as_fd()).map_err(failed)? {
         return Ok(());
     }
-    let mut copy = Copy { links: HashMap::new() };
+    let mut copy = Copy::default();
     copy.folder(&source, &target, MAX_DEPTH).map_err(failed)
 }
 
@@ -55,9 +58,17 @@ fn names(folder: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
     Ok(names)
 }
 
+#[derive(Default)]
 struct Copy {
-    /// Files with several names: the copy's descriptor by device and inode.
-    links: HashMap<(u64, u64), OwnedFd>,
+    /// Files with several names, by device and inode.
+    links: HashMap<(u64, u64), Linked>,
+}
+
+/// The copy of a file with several names.
+struct Linked {
+    copy: OwnedFd,
+    /// How many of them have not been seen yet.
+    missing: u64,
 }
 
 impl Copy {
@@ -93,8 +104,13 @@ impl Copy {
                 self.folder(&inner, &copy, depth - 1)
             }
             FileType::RegularFile => {
-                if let Some(first) = self.links.get(&(stat.st_dev, stat.st_ino)) {
-                    rustix::fs::linkat(first, c"", target, name, AtFlags::EMPTY_PATH)?;
+                let identity = (stat.st_dev, stat.st_ino);
+                if let Some(first) = self.links.get_mut(&identity) {
+                    rustix::fs::linkat(&first.copy, c"", target, name, AtFlags::EMPTY_PATH)?;
+                    first.missing -= 1;
+                    if first.missing == 0 {
+                        self.links.remove(&identity);
+                    }
                     return Ok(());
                 }
                 let from = open(source, OFlags::RDONLY | OFlags::NONBLOCK)?;
@@ -104,8 +120,9 @@ impl Copy {
                 let (from, to) = (OwnedFd::from(from), OwnedFd::from(to));
                 attributes(&from, &to)?;
                 finish(&to, &stat)?;
-                if stat.st_nlink > 1 {
-                    self.links.insert((stat.st_dev, stat.st_ino), to);
+                if stat.st_nlink > 1 && self.links.len() < MAX_LINKS {
+                    let missing = stat.st_nlink - 1;
+                    self.links.insert(identity, Linked { copy: to, missing });
                 }
                 Ok(())
             }
@@ -194,6 +211,27 @@ mod tests {
         assert_eq!(file.ino(), std::fs::metadata(target.path().join("again")).unwrap().ino());
         let link = std::fs::read_link(target.path().join("link")).unwrap();
         assert_eq!(link, Path::new("/etc/passwd"));
+    }
+
+    #[test]
+    fn files_with_names_elsewhere_do_not_use_up_the_descriptors() {
+        let (root, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (inside, elsewhere) = (root.path().join("in"), root.path().join("out"));
+        std::fs::create_dir(&inside).unwrap();
+        std::fs::create_dir(&elsewhere).unwrap();
+        for number in 0..MAX_LINKS + 9 {
+            let name = number.to_string();
+            std::fs::write(inside.join(&name), "x").unwrap();
+            std::fs::hard_link(inside.join(&name), elsewhere.join(&name)).unwrap();
+        }
+        let open = |path: &Path| {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+            rustix::fs::open(path, flags, Mode::empty()).unwrap()
+        };
+        let mut copy = Copy::default();
+        copy.folder(&open(&inside), &open(target.path()), 9).unwrap();
+        assert_eq!(copy.links.len(), MAX_LINKS);
+        assert_eq!(std::fs::read_dir(target.path()).unwrap().count(), MAX_LINKS + 9);
     }
 
     #[test]

@@ -15,5 +15,5 @@ mod store;
 mod view;
 
 pub use copy::copy_up;
-pub use store::{Error, Volume, Volumes};
+pub use store::{Detached, Error, Volume, Volumes};
 pub use view::{Layers, RootView, ViewError};

@@ -3,6 +3,7 @@
 use base_errors::{Classify, Kind};
 use base_files::Durability;
 use jiff::Timestamp;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
@@ -12,6 +13,8 @@ use std::path::{Path, PathBuf};
 const VERSION: u32 = 1;
 /// Longest name: a file name that leaves room.
 const MAX_NAME: usize = 200;
+/// How a folder is called that is not a volume yet, or no longer: no volume's name begins so.
+const HIDDEN: &str = ".gantry-";
 
 /// One volume, as stored in `volume.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,22 +160,39 @@ impl Volumes {
         let created_at = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let volume =
             Volume { version: VERSION, name: name.to_owned(), created_at, labels, options };
-        self.write(&volume).map_err(|source| Error::File {
-            step: "create",
-            name: name.to_owned(),
-            source,
-        })?;
-        Ok((volume, true))
+        match self.write(&volume) {
+            Ok(()) => Ok((volume, true)),
+            // Somebody was quicker; a folder without a record is no volume, and none of ours.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.get(name).map(|volume| (volume, false)).map_err(|other| match other {
+                    Error::NotFound(_) => failed("create", name)(error),
+                    other => other,
+                })
+            }
+            Err(error) => Err(failed("create", name)(error)),
+        }
     }
 
+    /// Makes the volume where nobody sees it and gives it its name when it is whole.
     fn write(&self, volume: &Volume) -> io::Result<()> {
-        let folder = self.root.join(&volume.name);
-        std::fs::DirBuilder::new().recursive(true).mode(0o701).create(&folder)?;
-        // The content may be written by any user of a container; its parent keeps hosts out.
-        std::fs::DirBuilder::new().recursive(true).mode(0o755).create(folder.join("_data"))?;
-        let json = serde_json::to_vec(volume)?;
-        base_files::replace(&folder.join("volume.json"), &json, 0o600, Durability::PowerLoss)?;
-        base_files::sync_parent(&folder)
+        let (hidden, folder) = (self.hidden(), self.root.join(&volume.name));
+        let made = || -> io::Result<()> {
+            std::fs::DirBuilder::new().mode(0o701).create(&hidden)?;
+            // The content may be written by any user of a container; its parent keeps hosts out.
+            std::fs::DirBuilder::new().mode(0o755).create(hidden.join("_data"))?;
+            let json = serde_json::to_vec(volume)?;
+            base_files::replace(&hidden.join("volume.json"), &json, 0o600, Durability::PowerLoss)?;
+            renameat_with(CWD, &hidden, CWD, &folder, RenameFlags::NOREPLACE)?;
+            base_files::sync_parent(&folder)
+        };
+        made().inspect_err(|_| {
+            let _ = std::fs::remove_dir_all(&hidden);
+        })
+    }
+
+    /// A path beside the volumes that nothing has yet.
+    fn hidden(&self) -> PathBuf {
+        self.root.join(format!("{HIDDEN}{}", Timestamp::now().as_nanosecond()))
     }
 
     /// Bytes in a volume, as far as they can be seen; links are not followed.
@@ -193,18 +213,57 @@ impl Volumes {
         size
     }
 
-    /// Removes a volume with its content.
+    /// Takes a volume's name away; its content is there until [`Detached::delete`].
     ///
     /// # Errors
     /// There is none, or the disk refuses.
-    pub fn remove(&self, name: &str) -> Result<(), Error> {
+    pub fn detach(&self, name: &str) -> Result<Detached, Error> {
         self.get(name)?;
-        let folder = self.root.join(name);
-        // The record goes first: what is left after a crash is then no volume.
-        std::fs::remove_file(folder.join("volume.json"))
-            .and_then(|()| std::fs::remove_dir_all(&folder))
-            .map_err(|source| Error::File { step: "remove", name: name.to_owned(), source })
+        let hidden = self.hidden();
+        // One step: after a crash it is a whole volume or none.
+        std::fs::rename(self.root.join(name), &hidden).map_err(failed("remove", name))?;
+        Ok(Detached { name: name.to_owned(), folder: hidden })
     }
+
+    /// What interrupted creations and removals left, to be deleted. To be asked for before
+    /// volumes are made or removed.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn leftovers(&self) -> io::Result<Vec<Detached>> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&self.root)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with(HIDDEN) {
+                found.push(Detached { name, folder: entry.path() });
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A volume that has no name any more.
+#[derive(Debug)]
+#[must_use = "its content is still there"]
+pub struct Detached {
+    name: String,
+    folder: PathBuf,
+}
+
+impl Detached {
+    /// Deletes its content, however much that is.
+    ///
+    /// # Errors
+    /// The disk refuses; what is left is among [`Volumes::leftovers`] next time.
+    pub fn delete(self) -> Result<(), Error> {
+        std::fs::remove_dir_all(&self.folder).map_err(failed("remove", &self.name))
+    }
+}
+
+fn failed(step: &'static str, name: &str) -> impl FnOnce(io::Error) -> Error {
+    let name = name.to_owned();
+    move |source| Error::File { step, name, source }
 }
 
 /// Docker's rule for names; it also keeps them plain file names.
@@ -228,8 +287,34 @@ mod tests {
         assert_eq!(volumes.create("data", None, None).unwrap(), (volume.clone(), false));
         std::fs::write(volumes.mountpoint("data").join("file"), "x").unwrap();
         assert_eq!(volumes.list().unwrap(), [volume]);
-        volumes.remove("data").unwrap();
+        volumes.detach("data").unwrap().delete().unwrap();
         assert_eq!(volumes.get("data").unwrap_err().to_string(), "get data: no such volume");
+        assert_eq!(std::fs::read_dir(&volumes.root).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_an_interrupted_removal_left_is_nobodys_content() {
+        let root = tempfile::tempdir().unwrap();
+        let volumes = Volumes::open(root.path()).unwrap();
+        volumes.create("data", None, None).unwrap();
+        std::fs::write(volumes.mountpoint("data").join("file"), "x").unwrap();
+        let _interrupted = volumes.detach("data").unwrap();
+        let (_, new) = volumes.create("data", None, None).unwrap();
+        assert!(new && !volumes.mountpoint("data").join("file").exists());
+        let left = volumes.leftovers().unwrap();
+        assert_eq!(left.len(), 1);
+        left.into_iter().for_each(|one| one.delete().unwrap());
+        assert_eq!(std::fs::read_dir(&volumes.root).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_is_no_volume_is_not_taken_for_one() {
+        let root = tempfile::tempdir().unwrap();
+        let volumes = Volumes::open(root.path()).unwrap();
+        let strange = volumes.mountpoint("strange");
+        std::fs::create_dir_all(&strange).unwrap();
+        assert!(volumes.create("strange", None, None).is_err());
+        assert!(strange.exists() && volumes.leftovers().unwrap().is_empty());
     }
 
     #[test]

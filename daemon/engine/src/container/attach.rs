@@ -94,7 +94,7 @@ impl Shared {
 }
 
 /// Raw with a terminal, in frames without.
-pub(crate) const fn framing(tty: bool) -> Framing {
+const fn framing(tty: bool) -> Framing {
     if tty { Framing::Raw } else { Framing::Multiplexed }
 }
 

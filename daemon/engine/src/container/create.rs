@@ -4,24 +4,26 @@ use super::{Command, Container, NameSource, names, request};
 use crate::error::{Error, Result};
 use crate::images::{Resolved, parse_platform};
 use crate::record::{ConfigRecord, ImageRecord, MountKind, MountRecord, StateRecord};
-use crate::shared::{RUNC_NAMES, Shared, blocking};
+use crate::shared::{Shared, blocking};
 use crate::spec::HostFacts;
 use crate::supervisor::{SNAPSHOTTER, failed};
+use crate::volumes::VolumeClaim;
 use base_errors::{Chain, Kind};
 use base_faults as faults;
 use base_ids::ContainerId;
 use base_ids::reference::Reference;
-use base_oci::image::ContainerDefaults;
+use base_oci::image::{ContainerDefaults, Healthcheck};
 use contracts_engine_api::container::{
     Config, CreateRequest, CreateResponse, HealthConfig, HostConfig,
 };
+use contracts_engine_api::network::EndpointSettings;
 use contracts_supervisor_api::labels::{EPHEMERAL, GC_ROOT};
 use contracts_supervisor_api::services::snapshots::{
     PrepareSnapshotRequest, RemoveSnapshotRequest,
 };
 use contracts_supervisor_api::{status, types};
 use jiff::Timestamp;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -62,6 +64,7 @@ impl Shared {
         if config.image.is_empty() {
             return Err(Error::invalid("no image specified"));
         }
+        request::check_modes(&config, &host)?;
         let platform = parse_platform(platform.as_deref().unwrap_or_default())?;
         let found = self.images.find(&config.image).await?;
         let image = match self.images.resolve(&found.target, platform.as_ref()).await {
@@ -78,13 +81,14 @@ impl Shared {
         self.complete(&id, &mut config, &mut host, &mut warnings)?;
         request::check(&config, &host)?;
         let wanted = request::mounts(&config, &host)?;
-        let name = self.reserve_name(name, &id)?;
-        let endpoints = networking_config
+        let endpoints: BTreeMap<String, EndpointSettings> = networking_config
             .and_then(|networking| networking.endpoints_config)
             .unwrap_or_default()
             .into_iter()
             .map(|(key, settings)| (key, settings.unwrap_or_default()))
             .collect();
+        endpoints.values().try_for_each(request::check_endpoint)?;
+        let name = self.reserve_name(name, &id)?;
         let record = ConfigRecord {
             version: ConfigRecord::VERSION,
             name: name.clone(),
@@ -191,14 +195,11 @@ impl Shared {
     }
 
     fn complete_runtime(&self, host: &mut HostConfig) -> Result<()> {
+        let settings = self.reloadable();
         if host.runtime.is_empty() {
-            host.runtime.clone_from(&self.config.default_runtime);
+            host.runtime.clone_from(&settings.default_runtime);
         }
-        let known = host.runtime == crate::shared::OWN_RUNTIME
-            || RUNC_NAMES.contains(&host.runtime.as_str())
-            || self.config.runtimes.contains_key(&host.runtime)
-            || host.runtime.starts_with("io.containerd.");
-        if known {
+        if settings.knows_runtime(&host.runtime) {
             return Ok(());
         }
         Err(Error::Invalid(format!("unknown or invalid runtime name: {}", host.runtime)))
@@ -207,7 +208,7 @@ impl Shared {
     fn complete_log(&self, host: &mut HostConfig) -> Result<()> {
         if host.log_config.driver.is_empty() {
             host.log_config.driver.clone_from(&self.config.log.driver);
-            if host.log_config.config.as_ref().is_none_or(std::collections::BTreeMap::is_empty) {
+            if host.log_config.config.as_ref().is_none_or(BTreeMap::is_empty) {
                 host.log_config.config.clone_from(&self.config.log.config);
             }
         }
@@ -246,8 +247,8 @@ impl Shared {
         let rootfs =
             self.prepare(&record.snapshot, &image.chain, record.host_config.auto_remove).await?;
         faults::reach(const { faults::step("daemon.run.snapshot-prepared") });
-        let mut made = Vec::new();
-        let result = match self.make_mounts(wanted, &rootfs, &mut made).await {
+        let (mounts, volumes) = self.make_mounts(&record.id, wanted, &rootfs).await?;
+        let result = match mounts {
             Ok(mounts) => {
                 record.mounts = mounts;
                 self.store_record(&record).await
@@ -255,9 +256,7 @@ impl Shared {
             Err(error) => Err(error),
         };
         if let Err(error) = result {
-            for name in made {
-                let _ = self.volumes.remove(&name);
-            }
+            self.unmake(volumes).await;
             let (snapshotter, key) = (SNAPSHOTTER.to_owned(), record.snapshot.clone());
             let request = self.supervisor.call(RemoveSnapshotRequest { snapshotter, key });
             let _ = self.supervisor.snapshots().remove(request).await;
@@ -269,7 +268,30 @@ impl Shared {
             Container::new(record, StateRecord::created(), folder, Some(rootfs));
         super::spawn(self, &container, receiver);
         self.containers.insert(container.clone());
+        // From here on the table tells that the volumes are used.
+        drop(volumes);
         Ok(container)
+    }
+
+    /// Removes the volumes that were made for a container which is not to be; one that somebody
+    /// else has begun to use meanwhile stays.
+    async fn unmake(self: &Arc<Self>, volumes: MadeVolumes) {
+        let MadeVolumes { claims, new } = volumes;
+        drop(claims);
+        if new.is_empty() {
+            return;
+        }
+        let shared = self.clone();
+        let removed = blocking("remove volumes", move || {
+            for name in new {
+                if let Err(error) = shared.volume_remove_unless_used(&name, None) {
+                    tracing::warn!(volume = name, %error, "volume of a failed create stays");
+                }
+            }
+        });
+        if let Err(error) = removed.await {
+            tracing::warn!(%error, "volumes of a failed create stay");
+        }
     }
 
     async fn store_record(&self, record: &ConfigRecord) -> Result<()> {
@@ -303,35 +325,34 @@ impl Shared {
         }
     }
 
-    /// Makes volumes and missing bind sources; `made` gets the volumes that are new.
+    /// Makes volumes and missing bind sources; of a failure, too, the volumes are told.
     async fn make_mounts(
         self: &Arc<Self>,
+        owner: &ContainerId,
         wanted: Vec<request::Wanted>,
         rootfs: &[types::Mount],
-        made: &mut Vec<String>,
-    ) -> Result<Vec<MountRecord>> {
+    ) -> Result<(Result<Vec<MountRecord>>, MadeVolumes)> {
         if wanted.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Ok(Vec::new()), MadeVolumes::default()));
         }
-        let (shared, rootfs) = (self.clone(), rootfs.to_vec());
-        let job = blocking("make mounts", move || {
-            let mut made = Vec::new();
-            let result = wanted
+        let (shared, owner, rootfs) = (self.clone(), owner.clone(), rootfs.to_vec());
+        blocking("make mounts", move || {
+            let mut made = MadeVolumes::default();
+            let mounts = wanted
                 .into_iter()
-                .map(|wanted| shared.make_mount(wanted, &rootfs, &mut made))
-                .collect::<Result<Vec<MountRecord>>>();
-            (result, made)
-        });
-        let (result, new) = job.await?;
-        made.extend(new);
-        result
+                .map(|wanted| shared.make_mount(&owner, wanted, &rootfs, &mut made))
+                .collect();
+            (mounts, made)
+        })
+        .await
     }
 
     fn make_mount(
         &self,
+        owner: &ContainerId,
         wanted: request::Wanted,
         rootfs: &[types::Mount],
-        made: &mut Vec<String>,
+        made: &mut MadeVolumes,
     ) -> Result<MountRecord> {
         let request::Wanted { mut mount, labels, copy, create_source } = wanted;
         match &mut mount.kind {
@@ -350,9 +371,10 @@ impl Shared {
                     let label = ("com.docker.volume.anonymous".to_owned(), String::new());
                     labels.get_or_insert_default().extend([label]);
                 }
+                made.claims.push(self.volume_claims.claim(name, owner));
                 let (volume, new) = self.volume_make(name, labels, None)?;
                 if new {
-                    made.push(volume.name.clone());
+                    made.new.push(volume.name);
                 }
                 *source = self.volumes.mountpoint(name);
                 if copy {
@@ -363,6 +385,15 @@ impl Shared {
         }
         Ok(mount)
     }
+}
+
+/// The volumes of a container that is being created.
+#[derive(Default)]
+struct MadeVolumes {
+    /// All of them, kept from being removed.
+    claims: Vec<VolumeClaim>,
+    /// The names of those that were not there before.
+    new: Vec<String>,
 }
 
 /// Gives an empty volume the content that the image has at its place.
@@ -421,19 +452,30 @@ fn merge(config: &mut Config, image: Option<&ContainerDefaults>) {
     } else if config.entrypoint.as_deref() == Some(&[String::new()]) {
         config.entrypoint = None;
     }
-    if config.healthcheck.is_none() {
-        config.healthcheck = image.healthcheck.as_ref().map(|health| HealthConfig {
-            test: health.test.clone(),
-            interval: health.interval.unwrap_or_default(),
-            timeout: health.timeout.unwrap_or_default(),
-            start_period: health.start_period.unwrap_or_default(),
-            start_interval: health.start_interval.unwrap_or_default(),
-            retries: health.retries.unwrap_or_default(),
-        });
+    if let Some(check) = &image.healthcheck {
+        merge_check(config.healthcheck.get_or_insert_default(), check);
     }
     config.on_build.clone_from(&image.on_build);
     if config.shell.is_none() {
         config.shell.clone_from(&image.shell);
+    }
+}
+
+/// Takes over the fields of a health check that the request leaves open.
+fn merge_check(own: &mut HealthConfig, image: &Healthcheck) {
+    if own.test.as_ref().is_none_or(Vec::is_empty) {
+        own.test.clone_from(&image.test);
+    }
+    for (own, default) in [
+        (&mut own.interval, image.interval),
+        (&mut own.timeout, image.timeout),
+        (&mut own.start_period, image.start_period),
+        (&mut own.start_interval, image.start_interval),
+        (&mut own.retries, image.retries),
+    ] {
+        if *own == 0 {
+            *own = default.unwrap_or_default();
+        }
     }
 }
 
@@ -480,6 +522,26 @@ mod tests {
         let mut reset = Config { entrypoint: list(&[""]), cmd: list(&["x"]), ..Config::default() };
         merge(&mut reset, Some(&image()));
         assert_eq!((reset.entrypoint, reset.cmd), (None, list(&["x"])));
+    }
+
+    #[test]
+    fn an_images_health_check_fills_what_the_request_leaves_open() {
+        let image = Healthcheck {
+            test: list(&["CMD", "true"]),
+            interval: Some(5),
+            timeout: Some(6),
+            ..Healthcheck::default()
+        };
+        let image = ContainerDefaults { healthcheck: Some(image), ..ContainerDefaults::default() };
+        let own = HealthConfig { interval: 9, retries: 2, ..HealthConfig::default() };
+        let mut config = Config { healthcheck: Some(own), ..Config::default() };
+        merge(&mut config, Some(&image));
+        let merged = config.healthcheck.unwrap();
+        assert_eq!((merged.test, merged.interval), (list(&["CMD", "true"]), 9));
+        assert_eq!((merged.timeout, merged.retries), (6, 2));
+        let mut none = Config::default();
+        merge(&mut none, Some(&image));
+        assert_eq!(none.healthcheck.unwrap().interval, 5);
     }
 
     #[test]

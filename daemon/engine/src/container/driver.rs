@@ -1,8 +1,8 @@
 //! The task that owns one container's state.
 
-use super::{Container, exit, remove, start, stop};
+use super::{Check, Container, exit, health, remove, start, stop};
 use crate::error::{Error, Result};
-use crate::record::{Ending, Phase, StateRecord, Timestamp3339};
+use crate::record::{Ending, HealthRecord, HealthStatus, Phase, StateRecord, Timestamp3339};
 use crate::requests::RemoveOptions;
 use crate::shared::Shared;
 use crate::supervisor::{current_trace, traced};
@@ -38,10 +38,18 @@ pub(crate) enum Command {
     Started(std::result::Result<start::Started, start::Failure>),
     /// A freeze or thaw ended.
     Paused { freeze: bool, result: Result<()>, reply: Reply },
+    /// It was thawed so that a signal reaches it.
+    Thawed,
+    /// It could not be stopped.
+    NotStopped,
+    /// It could not be killed for its removal.
+    NotKilled(Error),
     /// Its task ended.
     Exited(exit::Exit),
     /// Ports and addresses of an ended task are free.
     Ended(exit::Exit),
+    /// A health check's command has ended.
+    Probed(health::Probed),
     /// The out-of-memory killer came by.
     OutOfMemory,
     /// The delay of the restart policy is over.
@@ -77,6 +85,9 @@ struct Driver {
     delay: Duration,
     /// The kernel's part of the last task's end.
     teardown: Option<watch::Receiver<bool>>,
+    /// Looks after the container's health while it runs and is not frozen.
+    monitor: Option<health::Monitor>,
+    monitors: u64,
 }
 
 /// Starts the driver of a container whose task (if it is said to run) is there.
@@ -87,7 +98,7 @@ pub(crate) fn spawn(
 ) {
     let view = container.view();
     let life = if view.has_task() { Life::Running } else { Life::Resting };
-    let driver = Driver {
+    let mut driver = Driver {
         shared: shared.clone(),
         container: container.clone(),
         life,
@@ -97,8 +108,11 @@ pub(crate) fn spawn(
         removal: None,
         delay: FIRST_DELAY,
         teardown: None,
+        monitor: None,
+        monitors: 0,
     };
     if view.has_task() {
+        driver.expect_health();
         exit::watch(shared, container);
     }
     tokio::spawn(driver.run(receiver));
@@ -151,8 +165,12 @@ impl Driver {
             Command::Remove { options, trace, reply } => self.remove(options, trace, reply),
             Command::Started(result) => self.started(result),
             Command::Paused { freeze, result, reply } => self.paused(freeze, result, reply),
+            Command::Thawed => self.set_paused(false),
+            Command::NotStopped => (self.stopping, self.restarting) = (false, false),
+            Command::NotKilled(error) => self.not_killed(&error),
             Command::Exited(exit) => self.exited(exit),
             Command::Ended(exit) => self.ended(&exit),
+            Command::Probed(probed) => self.probed(probed),
             Command::OutOfMemory => self.out_of_memory(),
             Command::Again => self.again(),
             Command::Removed(result) => self.removed(&result),
@@ -198,12 +216,7 @@ impl Driver {
                 self.deferred.push_back(Command::Stop { plan, trace, reply });
             }
             Life::Waiting { .. } => {
-                self.cancel_timer();
-                self.life = Life::Resting;
-                self.change(|state| {
-                    state.phase = Phase::Exited;
-                    state.manually_stopped = !plan.restarting;
-                });
+                self.stay_stopped(!plan.restarting);
                 let _ = reply.send(Ok(()));
             }
             Life::Running => {
@@ -212,7 +225,11 @@ impl Driver {
                 self.change(|state| state.manually_stopped = true);
                 let (shared, container) = (self.shared.clone(), self.container.clone());
                 tokio::spawn(traced(trace, async move {
-                    let _ = reply.send(stop::run(&shared, &container, plan).await);
+                    let result = stop::run(&shared, &container, plan).await;
+                    if result.is_err() {
+                        container.tell(Command::NotStopped).await;
+                    }
+                    let _ = reply.send(result);
                 }));
             }
             Life::Resting | Life::Removing { .. } | Life::Gone => {
@@ -226,6 +243,11 @@ impl Driver {
         if matches!(self.life, Life::Starting { .. }) {
             return self.deferred.push_back(Command::Kill { signal, trace, reply });
         }
+        if matches!(self.life, Life::Waiting { .. }) {
+            self.stay_stopped(true);
+            let _ = reply.send(Ok(()));
+            return;
+        }
         let id = self.container.id();
         if !matches!(self.life, Life::Running) {
             let name = &self.container.record.name;
@@ -234,12 +256,16 @@ impl Driver {
             ))));
             return;
         }
-        if signal == stop::SIGKILL || signal == stop::stop_signal(&self.container) {
+        if stop::is_last(&self.container, signal) {
             self.change(|state| state.manually_stopped = true);
         }
         let (shared, container) = (self.shared.clone(), self.container.clone());
         tokio::spawn(traced(trace, async move {
-            let _ = reply.send(stop::signal(&shared, &container, signal).await);
+            let _ = reply.send(match signal {
+                // As dockerd: who kills is answered when it is dead.
+                stop::SIGKILL => stop::kill(&shared, &container).await,
+                signal => stop::signal(&shared, &container, signal).await,
+            });
         }));
     }
 
@@ -291,7 +317,7 @@ impl Driver {
                 let (shared, container) = (self.shared.clone(), self.container.clone());
                 tokio::spawn(traced(trace, async move {
                     if let Err(error) = stop::kill(&shared, &container).await {
-                        tracing::warn!(container = %container.id(), %error, "kill for removal");
+                        container.tell(Command::NotKilled(error)).await;
                     }
                 }));
             }
@@ -340,6 +366,7 @@ impl Driver {
                         .collect();
                     state.sandbox = started.sandbox;
                 });
+                self.expect_health();
                 faults::reach(const { faults::step("daemon.run.task-started") });
                 self.emit("start", []);
                 exit::watch(&self.shared, &self.container);
@@ -375,11 +402,33 @@ impl Driver {
     }
 
     fn paused(&mut self, freeze: bool, result: Result<()>, reply: Reply) {
-        if result.is_ok() && matches!(self.life, Life::Running) {
-            self.change(|state| state.phase = if freeze { Phase::Paused } else { Phase::Running });
-            self.emit(if freeze { "pause" } else { "unpause" }, []);
+        if result.is_ok() {
+            self.set_paused(freeze);
         }
         let _ = reply.send(result);
+    }
+
+    fn set_paused(&mut self, paused: bool) {
+        let is_paused = self.container.view().state.phase == Phase::Paused;
+        if !matches!(self.life, Life::Running) || is_paused == paused {
+            return;
+        }
+        self.change(|state| state.phase = if paused { Phase::Paused } else { Phase::Running });
+        if paused {
+            self.stop_monitor();
+        } else {
+            self.start_monitor();
+        }
+        self.emit(if paused { "pause" } else { "unpause" }, []);
+    }
+
+    /// Whoever wanted it gone by force is told that it is still there.
+    fn not_killed(&mut self, error: &Error) {
+        let Some((_, waiting)) = self.removal.take() else { return };
+        let name = &self.container.record.name;
+        let text = format!("cannot remove container \"{name}\": could not kill: {error}");
+        tracing::error!(container = %self.container.id(), %error, "not removed");
+        answer(waiting, &Err(Error::internal_text(text)));
     }
 
     fn out_of_memory(&mut self) {
@@ -393,6 +442,7 @@ impl Driver {
         }
         faults::reach(const { faults::step("daemon.stop.exit-seen") });
         self.life = Life::Ending;
+        self.stop_monitor();
         // On disk before the supervisor is told to forget the task, and the exit code with it.
         self.change(|state| {
             state.ending = Some(Ending { code: exit.code, at: Timestamp3339(exit.at) });
@@ -421,17 +471,16 @@ impl Driver {
         self.life = Life::Resting;
         let again =
             self.removal.is_none() && !before.manually_stopped && self.policy(&before, exit.code);
-        self.container.view.send_modify(|view| {
-            let state = &mut view.state;
+        self.change(|state| {
             state.phase = if again { Phase::Restarting } else { Phase::Exited };
+            state.restart_count += i64::from(again);
             state.pid = 0;
             state.exit_code = exit.code;
             state.finished_at = Some(Timestamp3339(exit.at));
             state.sandbox = None;
             state.ending = None;
-            view.exits += 1;
         });
-        self.write();
+        self.container.view.send_modify(|view| view.exits += 1);
         if again {
             return self.wait_and_start(ran);
         }
@@ -460,7 +509,6 @@ impl Driver {
         }
         let delay = self.delay;
         self.delay = (self.delay * 2).min(LONGEST_DELAY);
-        self.change(|state| state.restart_count += 1);
         let container = self.container.clone();
         let timer = tokio::spawn(async move {
             tokio::time::sleep(delay).await;
@@ -499,7 +547,76 @@ impl Driver {
         answer(waiting, result);
     }
 
+    // Health.
+
+    /// Looks at the health of a container that was just started or found running, as if for the
+    /// first time.
+    fn expect_health(&mut self) {
+        if Check::of(&self.container.record.config).is_some() {
+            self.change(|state| {
+                state.health = Some(HealthRecord::starting(state.health.take()));
+            });
+            self.start_monitor();
+        }
+    }
+
+    fn start_monitor(&mut self) {
+        let (record, state) = (&self.container.record, self.container.view().state);
+        let (Some(check), Some(started)) = (Check::of(&record.config), state.started_at) else {
+            return;
+        };
+        if state.phase == Phase::Running {
+            self.monitors += 1;
+            let (shared, container) = (&self.shared, &self.container);
+            let monitor = health::monitor(shared, container, check, started.0, self.monitors);
+            self.monitor = Some(monitor);
+        }
+    }
+
+    /// Nobody looks any more, which dockerd shows as unhealthy.
+    fn stop_monitor(&mut self) {
+        if self.monitor.take().is_some() {
+            self.change(|state| {
+                if let Some(health) = &mut state.health {
+                    health.status = HealthStatus::Unhealthy;
+                }
+            });
+        }
+    }
+
+    fn probed(&mut self, probed: health::Probed) {
+        let state = self.container.view().state;
+        let current = self.monitor.as_ref().is_some_and(|one| one.number == probed.monitor);
+        let check = Check::of(&self.container.record.config).filter(|_| current);
+        let (Some(check), Some(health), Some(started)) = (check, &state.health, state.started_at)
+        else {
+            return;
+        };
+        let mut after = health.clone();
+        after.take(&check, probed.probe, started.0);
+        let status = after.status;
+        if status == health.status {
+            // Told, and written with the next change of state: probes are many and cost no disk.
+            self.container.view.send_modify(|view| view.state.health = Some(after));
+        } else {
+            self.change(|state| state.health = Some(after));
+            self.emit(&format!("health_status: {}", status.as_str()), []);
+        }
+        // A monitor that was stopped meanwhile has nobody to tell.
+        let _ = probed.reply.send(status);
+    }
+
     // Helpers of the above.
+
+    /// Ends the wait for the next start.
+    fn stay_stopped(&mut self, by_a_person: bool) {
+        self.cancel_timer();
+        self.life = Life::Resting;
+        self.change(|state| {
+            state.phase = Phase::Exited;
+            state.manually_stopped = by_a_person;
+        });
+    }
 
     fn cancel_timer(&mut self) {
         if let Life::Waiting { timer } = &self.life {
@@ -507,18 +624,16 @@ impl Driver {
         }
     }
 
-    /// Changes the state, on disk first, then for everybody.
+    /// Changes the state, on disk first, then for everybody: who reads it may act on it, and
+    /// must not be ahead of what a crash leaves.
     fn change(&self, with: impl FnOnce(&mut StateRecord)) {
-        self.container.view.send_modify(|view| with(&mut view.state));
-        self.write();
-    }
-
-    fn write(&self) {
-        let state = self.container.view.borrow().state.clone();
+        let mut state = self.container.view().state;
+        with(&mut state);
         let (id, volatile) = (self.container.id(), self.container.auto_remove());
         if let Err(error) = self.shared.store.write_state(id, volatile, &state) {
             tracing::error!(container = %id, %error, "container state not written");
         }
+        self.container.view.send_modify(|view| view.state = state);
     }
 
     fn emit<const N: usize>(&self, action: &str, more: [(&str, String); N]) {

@@ -2,12 +2,12 @@
 
 use super::Container;
 use crate::error::Result;
-use crate::record::{MountKind, MountRecord, Phase, StateRecord};
+use crate::record::{HealthRecord, MountKind, MountRecord, Phase, ProbeRecord, StateRecord};
 use crate::shared::Shared;
 use crate::supervisor::SNAPSHOTTER;
 use contracts_engine_api::container::{
-    InspectResponse, MountPoint, NetworkSettings, PortBinding, PortMap, RootFsSnapshot,
-    RootFsStorage, State, Status, Storage,
+    Health, HealthcheckResult, InspectResponse, MountPoint, NetworkSettings, PortBinding, PortMap,
+    RootFsSnapshot, RootFsStorage, State, Status, Storage,
 };
 use contracts_engine_api::network::EndpointSettings;
 use contracts_engine_api::timestamp;
@@ -93,7 +93,21 @@ pub(super) fn api_state(state: &StateRecord) -> State {
         error: state.error.clone(),
         started_at: time(state.started_at),
         finished_at: time(state.finished_at),
-        health: None,
+        health: state.health.as_ref().map(api_health),
+    }
+}
+
+fn api_health(health: &HealthRecord) -> Health {
+    let probe = |probe: &ProbeRecord| HealthcheckResult {
+        start: timestamp::to_text(probe.start.0),
+        end: timestamp::to_text(probe.end.0),
+        exit_code: probe.exit_code,
+        output: probe.output.clone(),
+    };
+    Health {
+        status: health.status.as_str().to_owned(),
+        failing_streak: health.failing_streak,
+        log: Some(health.log.iter().map(probe).collect()),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Container;
 use super::inspect::{mount_point, networks, status};
 use crate::error::{Error, Result};
-use crate::record::{MountKind, StateRecord};
+use crate::record::{HealthStatus, MountKind, MountRecord, StateRecord};
 use crate::requests::ContainerListOptions;
 use crate::shared::Shared;
 use base_ids::reference::Reference;
@@ -14,7 +14,6 @@ use contracts_engine_api::container::{
 };
 use daemon_network::Sandbox;
 use jiff::Timestamp;
-use std::sync::Arc;
 use std::time::Duration;
 
 const FILTERS: [&str; 17] = [
@@ -37,6 +36,10 @@ const FILTERS: [&str; 17] = [
     "label!",
 ];
 
+/// The health of a container without a check.
+const NO_CHECK: &str = "none";
+const HEALTHS: [&str; 4] = [NO_CHECK, "starting", "healthy", "unhealthy"];
+
 impl Shared {
     /// `GET /containers/json`.
     pub(crate) async fn container_list(
@@ -56,13 +59,21 @@ impl Shared {
                 )));
             }
         }
-        let all = self.containers.all();
-        let selection = Selection::new(self, filters, &all)?;
+        for word in filters.get("health") {
+            if !HEALTHS.contains(&word) {
+                let all = HEALTHS.join(", ");
+                return Err(Error::Invalid(format!(
+                    "invalid filter 'health={word}': invalid value for health ({word}): must be \
+                     one of {all}"
+                )));
+            }
+        }
+        let selection = Selection::new(self, filters)?;
         let everything = options.all
             || options.limit.is_some()
             || ["status", "exited", "before", "since"].iter().any(|key| filters.contains(key));
         let mut summaries = Vec::new();
-        for container in &all {
+        for container in &self.containers.all() {
             let view = container.view();
             if view.removed.is_some() || !(everything || view.running()) {
                 continue;
@@ -94,7 +105,7 @@ struct Selection<'a> {
 }
 
 impl<'a> Selection<'a> {
-    fn new(shared: &Shared, filters: &'a Filters, _all: &[Arc<Container>]) -> Result<Self> {
+    fn new(shared: &Shared, filters: &'a Filters) -> Result<Self> {
         let pattern = |text: &str| {
             regex_lite::Regex::new(text)
                 .map_err(|error| Error::Invalid(format!("error parsing regexp: {error}")))
@@ -158,7 +169,7 @@ impl<'a> Selection<'a> {
                     .into_iter()
                     .any(|one| port(wanted, &format!("{}/{}", one.container_port, one.protocol)))
             })
-            && any("health", &|health| health == "none")
+            && any("health", &|word| word == health(state).0)
             && any("is-task", &|value| value == "false")
     }
 }
@@ -196,18 +207,28 @@ fn summary(container: &Container, state: &StateRecord) -> Summary {
             annotations: record.host_config.annotations.clone(),
         },
         network_settings: SummaryNetworkSettings { networks: networks(container, state) },
-        mounts: record.mounts.iter().filter_map(mount_point).map(listed_mount).collect(),
-        health: Some(HealthSummary { status: "none".to_owned(), failing_streak: 0 }),
+        mounts: record.mounts.iter().filter_map(listed_mount).collect(),
+        health: {
+            let (status, failing_streak) = health(state);
+            Some(HealthSummary { status: status.to_owned(), failing_streak })
+        },
         ..Summary::default()
     }
 }
 
-/// A list does not tell where a volume's content is.
-fn listed_mount(mut mount: MountPoint) -> MountPoint {
-    if mount.kind == "volume" {
-        mount.source.clear();
+/// The word for a container's health, and its failures in a row.
+fn health(state: &StateRecord) -> (&'static str, i64) {
+    let health = state.health.as_ref();
+    health.map_or((NO_CHECK, 0), |health| (health.status.as_str(), health.failing_streak))
+}
+
+/// A list does not tell where a volume without a name has its content.
+fn listed_mount(mount: &MountRecord) -> Option<MountPoint> {
+    let mut point = mount_point(mount)?;
+    if matches!(mount.kind, MountKind::Volume { anonymous: true, .. }) {
+        point.source.clear();
     }
-    mount
+    Some(point)
 }
 
 /// The command as one text; words with spaces are quoted as dockerd does.
@@ -258,7 +279,14 @@ fn status_text(state: &StateRecord, now: Timestamp) -> String {
     let code = state.exit_code;
     match status(state) {
         Status::Created => "Created".to_owned(),
-        Status::Running => format!("Up {}", since(state.started_at)),
+        Status::Running => {
+            let up = format!("Up {}", since(state.started_at));
+            match state.health.as_ref().map(|health| health.status) {
+                None => up,
+                Some(HealthStatus::Starting) => format!("{up} (health: starting)"),
+                Some(decided) => format!("{up} ({})", decided.as_str()),
+            }
+        }
         Status::Paused => format!("Up {} (Paused)", since(state.started_at)),
         Status::Restarting => format!("Restarting ({code}) {} ago", since(state.finished_at)),
         Status::Removing => "Removal In Progress".to_owned(),
@@ -307,6 +335,24 @@ mod tests {
         ] {
             assert_eq!(human(Duration::from_secs(seconds)), text);
         }
+    }
+
+    #[test]
+    fn a_running_containers_health_stands_behind_its_age() {
+        use crate::record::{HealthRecord, Phase, Timestamp3339};
+        let text = |status| {
+            let now = Timestamp::now();
+            let health = HealthRecord { status, failing_streak: 0, log: Vec::new() };
+            let state = StateRecord {
+                phase: Phase::Running,
+                started_at: Some(Timestamp3339(now)),
+                health: Some(health),
+                ..StateRecord::created()
+            };
+            status_text(&state, now)
+        };
+        assert_eq!(text(HealthStatus::Starting), "Up Less than a second (health: starting)");
+        assert_eq!(text(HealthStatus::Unhealthy), "Up Less than a second (unhealthy)");
     }
 
     #[test]

@@ -2,16 +2,19 @@
 
 use super::{Command, Container};
 use crate::error::{Error, Result};
-use crate::record::MountKind;
+use crate::record::{MountKind, MountRecord};
 use crate::requests::RemoveOptions;
 use crate::shared::{Shared, blocking};
 use crate::supervisor::{SNAPSHOTTER, failed};
+use crate::until::until;
 use base_errors::Kind;
 use base_faults as faults;
 use contracts_engine_api::Filters;
 use contracts_engine_api::container::PruneReport;
 use contracts_supervisor_api::services::snapshots::RemoveSnapshotRequest;
 use contracts_supervisor_api::status;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -24,8 +27,11 @@ pub(super) async fn run(
     options: RemoveOptions,
     teardown: Option<watch::Receiver<bool>>,
 ) -> Result<()> {
-    if options.volumes {
-        remove_volumes(shared, container);
+    // Nobody will start it any more.
+    super::attach::turn_away(container).await;
+    if options.volumes && container.record.mounts.iter().any(is_anonymous) {
+        let (shared, container) = (shared.clone(), container.clone());
+        blocking("remove volumes", move || remove_volumes(&shared, &container)).await?;
     }
     if container.auto_remove() {
         publish(shared, container);
@@ -76,9 +82,13 @@ pub(crate) async fn clean(
     Ok(())
 }
 
+fn is_anonymous(mount: &MountRecord) -> bool {
+    matches!(mount.kind, MountKind::Volume { anonymous: true, .. })
+}
+
 fn remove_volumes(shared: &Shared, container: &Container) {
-    for mount in &container.record.mounts {
-        if let MountKind::Volume { name, anonymous: true, .. } = &mount.kind
+    for mount in container.record.mounts.iter().filter(|mount| is_anonymous(mount)) {
+        if let MountKind::Volume { name, .. } = &mount.kind
             && let Err(error) = shared.volume_remove_unless_used(name, Some(container))
         {
             tracing::warn!(volume = name, %error, "anonymous volume not removed");
@@ -95,21 +105,39 @@ impl Shared {
 
     /// `POST /containers/prune`.
     pub(crate) async fn container_prune(&self, filters: &Filters) -> Result<PruneReport> {
-        filters.accept_only(&["label", "label!"]).map_err(|e| Error::invalid(e.to_string()))?;
-        let mut deleted = Vec::new();
+        filters
+            .accept_only(&["label", "label!", "until"])
+            .map_err(|e| Error::invalid(e.to_string()))?;
+        let until = until(filters)?;
+        let (mut deleted, mut space_reclaimed) = (Vec::new(), 0_u64);
         for container in self.containers.all() {
             let labels = container.record.config.labels.as_ref();
-            let fits = filters.matches_pairs("label", labels);
+            let created = container.record.created.parse::<Timestamp>().ok();
+            let old = until.is_none_or(|until| created.is_some_and(|created| created <= until));
+            let unwanted = filters.contains("label!")
+                && filters.get("label!").any(|label| has_label(labels, label));
+            let fits = old && !unwanted && filters.matches_pairs("label", labels);
             let idle = !container.view().running();
             if fits && idle && !container.auto_remove() {
                 let id = container.id().to_string();
+                let (size, _) = self.sizes(&container).await;
                 match self.container_remove(&id, RemoveOptions::default()).await {
-                    Ok(()) => deleted.push(id),
+                    Ok(()) => {
+                        deleted.push(id);
+                        space_reclaimed +=
+                            u64::try_from(size.unwrap_or_default()).unwrap_or_default();
+                    }
                     Err(error) => tracing::warn!(container = id, %error, "not pruned"),
                 }
             }
         }
         let containers_deleted = (!deleted.is_empty()).then_some(deleted);
-        Ok(PruneReport { containers_deleted, space_reclaimed: 0 })
+        Ok(PruneReport { containers_deleted, space_reclaimed })
     }
+}
+
+/// Whether labels have `key` or `key=value`.
+fn has_label(labels: Option<&BTreeMap<String, String>>, wanted: &str) -> bool {
+    let (key, value) = wanted.split_once('=').map_or((wanted, None), |(k, v)| (k, Some(v)));
+    labels.and_then(|labels| labels.get(key)).is_some_and(|has| value.is_none_or(|v| v == has))
 }

@@ -5,13 +5,45 @@ use crate::error::{Error, Result};
 use crate::record::{MountKind, MountRecord};
 use crate::spec::{SecurityOptions, capabilities};
 use contracts_engine_api::container::{Config, HostConfig, Mount};
+use contracts_engine_api::network::EndpointSettings;
 use daemon_network::Protocol;
 use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 /// Least memory limit.
 const MIN_MEMORY: i64 = 6 << 20;
+
+/// Checks what the options say about each other, before anything is filled in.
+pub(super) fn check_modes(config: &Config, host: &HostConfig) -> Result<()> {
+    let conflict = |what: &str| Err(Error::Invalid(format!("conflicting options: {what}")));
+    let any = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
+    if host.uts_mode == "host" && !config.hostname.is_empty() {
+        return conflict("hostname and the UTS mode");
+    }
+    let Some(other) = host.network_mode.strip_prefix("container:") else { return Ok(()) };
+    if other.is_empty() {
+        return Err(Error::invalid("invalid container format container:<name|id>"));
+    }
+    // Names, addresses and ports are those of the container that is joined.
+    let ports = host.port_bindings.as_ref().is_some_and(|map| !map.is_empty());
+    match () {
+        () if !config.hostname.is_empty() => conflict("hostname and the network mode"),
+        () if any(&host.dns) => conflict("dns and the network mode"),
+        () if any(&host.extra_hosts) => conflict("custom host-to-IP mapping and the network mode"),
+        () if config.mac_address.as_ref().is_some_and(|mac| !mac.is_empty()) => {
+            conflict("mac-address and the network mode")
+        }
+        () if ports || host.publish_all_ports => {
+            conflict("port publishing and the container type network mode")
+        }
+        () if config.exposed_ports.as_ref().is_some_and(|map| !map.is_empty()) => {
+            conflict("port exposing and the container type network mode")
+        }
+        () => Ok(()),
+    }
+}
 
 /// Checks what does not depend on the machine.
 pub(super) fn check(config: &Config, host: &HostConfig) -> Result<()> {
@@ -55,12 +87,61 @@ pub(super) fn check(config: &Config, host: &HostConfig) -> Result<()> {
             return invalid(format!("invalid port specification: \"{}\"", binding.host_port));
         }
     }
+    check_addresses(host)
+}
+
+/// An address that cannot be read must not become "any address" later on.
+fn check_addresses(host: &HostConfig) -> Result<()> {
+    let bindings = host.port_bindings.iter().flatten().filter_map(|(_, list)| list.as_ref());
+    let bound = bindings.flatten().map(|binding| &binding.host_ip).filter(|text| !text.is_empty());
+    for text in bound.chain(host.dns.iter().flatten()) {
+        if text.parse::<IpAddr>().is_err() {
+            // dockerd finds this out while it decodes the body.
+            let why = format!("invalid JSON: ParseAddr({text:?}): unable to parse IP");
+            return Err(Error::Invalid(why));
+        }
+    }
     for extra in host.extra_hosts.iter().flatten() {
-        if !extra.contains(':') && !extra.contains('=') {
-            return invalid(format!("bad format for add-host: \"{extra}\""));
+        let bad = || Error::Invalid(format!("bad format for add-host: \"{extra}\""));
+        let (name, address) = split_extra_host(extra).ok_or_else(bad)?;
+        if name.is_empty() {
+            return Err(bad());
+        }
+        if address != HOST_GATEWAY && parse_address(address).is_none() {
+            let why = format!("invalid IP address in add-host: \"{address}\"");
+            return Err(Error::Invalid(why));
         }
     }
     Ok(())
+}
+
+/// Checks the addresses that are wanted in networks.
+pub(super) fn check_endpoint(settings: &EndpointSettings) -> Result<()> {
+    let wrong = |what: &str, text: &str| {
+        Err(Error::Invalid(format!("invalid endpoint settings:\ninvalid {what} address: {text}")))
+    };
+    let address = settings.ipam_config.as_ref().map_or("", |ipam| ipam.ipv4_address.as_str());
+    if !address.is_empty() && address.parse::<Ipv4Addr>().is_err() {
+        return wrong("IPv4", address);
+    }
+    let mac = &settings.mac_address;
+    if !mac.is_empty() && mac.parse::<daemon_network::MacAddress>().is_err() {
+        return wrong("MAC", mac);
+    }
+    Ok(())
+}
+
+/// What stands for the host in `--add-host`.
+pub(super) const HOST_GATEWAY: &str = "host-gateway";
+
+/// `name:address` or `name=address`.
+pub(super) fn split_extra_host(text: &str) -> Option<(&str, &str)> {
+    text.split_once(['=', ':'])
+}
+
+/// An address, an IPv6 one with or without its brackets.
+pub(super) fn parse_address(text: &str) -> Option<IpAddr> {
+    text.trim_matches(['[', ']']).parse().ok()
 }
 
 fn check_health(config: &Config) -> Result<()> {
@@ -491,6 +572,47 @@ mod tests {
         let mut host = HostConfig::default();
         host.restart_policy.name = "sometimes".into();
         assert!(fail(host).contains("unknown policy 'sometimes'; use one of 'no', 'always'"));
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_read_is_refused_and_not_taken_for_any() {
+        use contracts_engine_api::container::PortBinding;
+        let fail = |host: HostConfig| check(&Config::default(), &host).unwrap_err().to_string();
+        let bound = |host_ip: &str| {
+            let binding = PortBinding { host_ip: host_ip.into(), host_port: "80".into() };
+            let bindings = [("80/tcp".to_owned(), Some(vec![binding]))];
+            HostConfig { port_bindings: Some(bindings.into()), ..HostConfig::default() }
+        };
+        for text in ["localhost", "[::1]", "1.2.3.999"] {
+            assert!(fail(bound(text)).contains("unable to parse IP"), "{text}");
+        }
+        check(&Config::default(), &bound("127.0.0.1")).unwrap();
+        let named = |extra: &str| HostConfig {
+            extra_hosts: Some(vec![extra.into()]),
+            ..HostConfig::default()
+        };
+        assert_eq!(fail(named("a")), "bad format for add-host: \"a\"");
+        assert_eq!(fail(named("a:b")), "invalid IP address in add-host: \"b\"");
+        for extra in ["a:1.2.3.4", "a=[::1]", "a:host-gateway"] {
+            check(&Config::default(), &named(extra)).unwrap();
+        }
+        let mac = EndpointSettings { mac_address: "02:42".into(), ..EndpointSettings::default() };
+        assert!(check_endpoint(&mac).is_err());
+        check_endpoint(&EndpointSettings::default()).unwrap();
+    }
+
+    #[test]
+    fn options_that_contradict_each_other_are_refused() {
+        let mut host = HostConfig { network_mode: "container:x".into(), ..HostConfig::default() };
+        check_modes(&Config::default(), &host).unwrap();
+        let named = Config { hostname: "h".into(), ..Config::default() };
+        assert_eq!(
+            check_modes(&named, &host).unwrap_err().to_string(),
+            "conflicting options: hostname and the network mode"
+        );
+        host.publish_all_ports = true;
+        let error = check_modes(&Config::default(), &host).unwrap_err().to_string();
+        assert!(error.ends_with("port publishing and the container type network mode"), "{error}");
     }
 
     #[test]

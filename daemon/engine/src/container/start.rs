@@ -1,9 +1,10 @@
 //! Starting: sandbox, files, configuration, task. Each step is undone when a later one fails.
 
+use super::request::HOST_GATEWAY;
 use super::{Container, exit};
 use crate::error::{Error, Result};
 use crate::record::MountKind;
-use crate::shared::{Shared, blocking};
+use crate::shared::{RUNC_NAMES, Reloadable, Shared, blocking};
 use crate::spec::user::{Accounts, Identity};
 use crate::spec::{self, Input};
 use crate::supervisor::{NAMESPACE, RUNTIME, SNAPSHOTTER, failed};
@@ -119,6 +120,7 @@ async fn run_task(
         folder: &container.folder,
         default_ulimits: &shared.config.default_ulimits,
         cgroup_parent: &shared.config.cgroup_parent,
+        init: init(shared, container)?,
     })?;
     let json = serde_json::to_vec(&spec).map_err(|e| Error::internal("encode spec", e))?;
     create_record(shared, container, json).await?;
@@ -129,6 +131,21 @@ async fn run_task(
     let request = shared.supervisor.call(StartRequest { container_id, exec_id: String::new() });
     let answer = shared.supervisor.tasks().start(request).await;
     Ok(answer.map_err(|error| start_failure(&error))?.into_inner().pid)
+}
+
+/// The init's program, where the container gets one: not in a pid namespace that has its own.
+fn init<'a>(shared: &'a Shared, container: &Container) -> Result<Option<&'a Path>> {
+    let host = &container.record.host_config;
+    let own_namespace = host.pid_mode != "host" && !host.pid_mode.starts_with("container:");
+    if !(own_namespace && host.init.unwrap_or(shared.config.init)) {
+        return Ok(None);
+    }
+    let program = shared.config.init_path.as_path();
+    if program.is_absolute() && program.is_file() {
+        return Ok(Some(program));
+    }
+    let text = format!("exec: {:?}: executable file not found in $PATH", program.display());
+    Err(Error::internal_text(text))
 }
 
 /// The supervisor's record of a task to be: made anew for each start, so it never costs a disk
@@ -143,7 +160,7 @@ async fn create_record(shared: &Shared, container: &Container, spec: Vec<u8>) ->
         ]
         .into(),
         runtime: Some(containers::container::Runtime {
-            name: runtime_name(shared, container).to_owned(),
+            name: runtime_name(&shared.reloadable(), container),
             options: None,
         }),
         spec: Some(any::json(any::SPEC, spec)),
@@ -168,13 +185,13 @@ async fn create_record(shared: &Shared, container: &Container, spec: Vec<u8>) ->
 }
 
 /// The runtime behind the name that the container asks for.
-fn runtime_name<'a>(shared: &'a Shared, container: &'a Container) -> &'a str {
-    let name = container.record.host_config.runtime.as_str();
-    let name = if name.is_empty() { shared.config.default_runtime.as_str() } else { name };
-    if name == crate::shared::OWN_RUNTIME || crate::shared::RUNC_NAMES.contains(&name) {
-        return RUNTIME;
+fn runtime_name(settings: &Reloadable, container: &Container) -> String {
+    let name = &container.record.host_config.runtime;
+    let name = if name.is_empty() { &settings.default_runtime } else { name };
+    if RUNC_NAMES.contains(&name.as_str()) {
+        return RUNTIME.to_owned();
     }
-    shared.config.runtimes.get(name).map_or(name, String::as_str)
+    settings.runtimes.get(name).unwrap_or(name).clone()
 }
 
 async fn create_task(
@@ -500,10 +517,10 @@ async fn write_name_files(
         .extra_hosts
         .iter()
         .flatten()
-        .filter_map(|pair| pair.split_once(['=', ':']))
+        .filter_map(|pair| super::request::split_extra_host(pair))
         .filter_map(|(name, address)| match (address, gateway) {
-            ("host-gateway", Some(gateway)) => Some((name.to_owned(), IpAddr::V4(gateway))),
-            _ => Some((name.to_owned(), address.trim_matches(['[', ']']).parse().ok()?)),
+            (HOST_GATEWAY, Some(gateway)) => Some((name.to_owned(), IpAddr::V4(gateway))),
+            _ => Some((name.to_owned(), super::request::parse_address(address)?)),
         })
         .collect();
     let joined = host.network_mode == "host";

@@ -2,6 +2,7 @@
 
 use super::{Command, Container};
 use crate::error::{Error, Result};
+use crate::record::Phase;
 use crate::requests::StopOptions;
 use crate::shared::Shared;
 use crate::supervisor::failed;
@@ -49,6 +50,14 @@ impl Plan {
     }
 }
 
+/// Whether a container is meant to end by this signal: then no policy starts it again, and it is
+/// thawed to receive it. Without a stop signal of its own, dockerd takes every signal for that.
+pub(super) fn is_last(container: &Container, signal: i32) -> bool {
+    container.record.config.stop_signal.is_empty()
+        || signal == SIGKILL
+        || signal == stop_signal(container)
+}
+
 /// The signal that asks a container to end.
 pub(super) fn stop_signal(container: &Container) -> i32 {
     parse_signal(&container.record.config.stop_signal).unwrap_or(SIGTERM)
@@ -63,9 +72,8 @@ pub(super) async fn run(
     let mut view = container.watch();
     let exits = view.borrow().exits;
     let over = |view: &super::View| view.exits > exits || view.removed.is_some();
-    match send(shared, container, plan.signal).await {
-        Ok(()) => {}
-        Err(error) => tracing::warn!(container = %container.id(), %error, "stop signal"),
+    if let Err(error) = signal(shared, container, plan.signal).await {
+        tracing::warn!(container = %container.id(), %error, "stop signal");
     }
     faults::reach(const { faults::step("daemon.stop.signalled") });
     let ended = async { view.wait_for(over).await.map(drop) };
@@ -81,13 +89,9 @@ pub(super) async fn run(
 pub(super) async fn kill(shared: &Arc<Shared>, container: &Arc<Container>) -> Result<()> {
     let mut view = container.watch();
     let exits = view.borrow().exits;
-    match send(shared, container, SIGKILL).await {
+    match signal(shared, container, SIGKILL).await {
         Err(Error::NotRunning(_)) | Ok(()) => {}
         Err(error) => return Err(error),
-    }
-    if container.view().state.phase == crate::record::Phase::Paused {
-        // cgroup v1 delivers nothing to a frozen process, SIGKILL included.
-        let _ = freeze(shared, container, false).await;
     }
     let over = |view: &super::View| view.exits > exits || view.removed.is_some();
     match tokio::time::timeout(DEATH, view.wait_for(over)).await {
@@ -99,15 +103,19 @@ pub(super) async fn kill(shared: &Arc<Shared>, container: &Arc<Container>) -> Re
     }
 }
 
-/// Sends a signal and tells so.
+/// Sends a signal and tells so; thaws a frozen container that is to end by it.
 pub(super) async fn signal(
     shared: &Arc<Shared>,
     container: &Arc<Container>,
     signal: i32,
 ) -> Result<()> {
     send(shared, container, signal).await?;
-    if signal == SIGKILL && container.view().state.phase == crate::record::Phase::Paused {
-        let _ = freeze(shared, container, false).await;
+    // A frozen process receives nothing; on cgroup v1 not even SIGKILL.
+    if container.view().state.phase == Phase::Paused && is_last(container, signal) {
+        match freeze(shared, container, false).await {
+            Ok(()) => container.tell(Command::Thawed).await,
+            Err(error) => tracing::warn!(container = %container.id(), %error, "thaw for a signal"),
+        }
     }
     Ok(())
 }

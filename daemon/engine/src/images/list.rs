@@ -5,18 +5,20 @@ use crate::error::{Error, Result};
 use crate::requests::ImageListOptions;
 use crate::shared::Shared;
 use crate::supervisor::{SNAPSHOTTER, failed};
+use crate::until::until;
 use base_errors::Kind;
 use base_ids::Digest;
 use base_ids::reference::Reference;
 use contracts_engine_api::container::HealthConfig;
 use contracts_engine_api::image::{
-    HistoryItem, ImageConfig, ImageProperties, InspectResponse, ManifestSize, ManifestSummary,
-    Metadata, RootFs, Summary, UnpackedSize,
+    HistoryItem, Identity, ImageConfig, ImageProperties, InspectResponse, ManifestSize,
+    ManifestSummary, Metadata, PullIdentity, RootFs, Summary, UnpackedSize,
 };
 use contracts_engine_api::oci::Descriptor;
+use contracts_supervisor_api::services::content::InfoRequest;
 use contracts_supervisor_api::services::images::{CreateImageRequest, Image, UpdateImageRequest};
 use contracts_supervisor_api::services::snapshots::UsageRequest;
-use contracts_supervisor_api::{FieldMask, status, types};
+use contracts_supervisor_api::{FieldMask, labels, status, types};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -61,6 +63,23 @@ impl super::Images {
         }
         Sizes { content, unpacked }
     }
+
+    /// Where an image was pulled from, as its manifest's labels say; `None` where they do not.
+    async fn identity(&self, digest: &str) -> Option<Identity> {
+        let request = self.supervisor.call(InfoRequest { digest: digest.to_owned() });
+        // What cannot be told is left out.
+        let info = self.supervisor.content().info(request).await.ok()?.into_inner().info?;
+        let mut repositories: Vec<String> = Vec::new();
+        for (label, value) in &info.labels {
+            let Some(host) = label.strip_prefix(labels::SOURCE_PREFIX) else { continue };
+            repositories.extend(value.split(',').map(|repository| format!("{host}/{repository}")));
+        }
+        repositories.sort_unstable();
+        repositories.dedup();
+        let pull = repositories.into_iter().map(|repository| PullIdentity { repository });
+        let pull: Vec<PullIdentity> = pull.collect();
+        (!pull.is_empty()).then_some(Identity { pull: Some(pull) })
+    }
 }
 
 impl Shared {
@@ -71,6 +90,7 @@ impl Shared {
             |e: contracts_engine_api::filters::InvalidFilter| Error::invalid(e.to_string());
         filters.accept_only(&FILTERS).map_err(invalid)?;
         let dangling = filters.flag("dangling").map_err(invalid)?;
+        let until = until(filters)?.map(Timestamp::as_second);
         let mut limits = BTreeMap::new();
         for key in ["before", "since"] {
             if let Some(name) = filters.get(key).next() {
@@ -92,6 +112,7 @@ impl Shared {
                 && filters.matches_pairs("label", labels.as_ref())
                 && limits.get("before").is_none_or(|limit| at < *limit)
                 && limits.get("since").is_none_or(|limit| at > *limit)
+                && until.is_none_or(|until| at <= until)
                 && reference_fits(filters.get("reference"), &tags);
             if !fits {
                 continue;
@@ -112,8 +133,9 @@ impl Shared {
     ) -> Summary {
         let sizes = self.images.sizes(resolved).await;
         let users = self.image_users(&group.target.digest);
-        let manifests =
-            options.manifests.then(|| vec![manifest_summary(resolved, sizes, users.clone())]);
+        let manifests = options
+            .manifests
+            .then(|| vec![manifest_summary(group, resolved, sizes, users.clone())]);
         Summary {
             containers: i64::try_from(users.len()).unwrap_or(i64::MAX),
             created: created(resolved),
@@ -171,8 +193,10 @@ impl Shared {
             root_fs: RootFs { kind: rootfs.kind, layers: Some(rootfs.diff_ids) },
             metadata: Metadata { last_tag_time: tagged.to_string() },
             descriptor: Some(descriptor(&group.target)),
-            manifests: manifests
-                .then(|| vec![manifest_summary(&resolved, sizes, self.image_users(digest))]),
+            manifests: manifests.then(|| {
+                vec![manifest_summary(&group, &resolved, sizes, self.image_users(digest))]
+            }),
+            identity: self.images.identity(digest).await,
             ..InspectResponse::default()
         })
     }
@@ -330,11 +354,22 @@ fn descriptor(target: &types::Descriptor) -> Descriptor {
     }
 }
 
-fn manifest_summary(resolved: &Resolved, sizes: Sizes, containers: Vec<String>) -> ManifestSummary {
+fn manifest_summary(
+    group: &Group,
+    resolved: &Resolved,
+    sizes: Sizes,
+    containers: Vec<String>,
+) -> ManifestSummary {
     let Sizes { content, unpacked } = sizes;
+    let id = resolved.manifest_descriptor.digest.clone();
     ManifestSummary {
-        id: resolved.manifest_descriptor.digest.clone(),
-        descriptor: resolved.manifest_descriptor.clone(),
+        // An index says what its manifests are for; a manifest alone does not.
+        descriptor: if id == group.target.digest {
+            descriptor(&group.target)
+        } else {
+            resolved.manifest_descriptor.clone()
+        },
+        id,
         available: true,
         size: ManifestSize { content, total: content + unpacked },
         kind: "image".to_owned(),

@@ -4,6 +4,9 @@ use super::Input;
 use crate::record::{MountKind, MountRecord};
 use base_oci::runtime::Mount;
 
+/// Where the init of a container that asks for one is.
+pub(super) const INIT: &str = "/sbin/docker-init";
+
 /// What every container has (moby `daemon/pkg/oci`): destination, type, source, options.
 const DEFAULTS: &[(&str, &str, &str, &[&str])] = &[
     ("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
@@ -37,7 +40,15 @@ pub(super) fn all(input: &Input<'_>) -> Vec<Mount> {
         own.push(bind("/dev/shm", "/dev/shm", &["rprivate"]));
     }
     own.sort_by_key(|mount| mount.destination.split('/').filter(|part| !part.is_empty()).count());
-    let replaced = |destination: &str| own.iter().any(|mount| mount.destination == destination);
+    if let Some(program) = input.init {
+        let mut init = bind(INIT, &program.display().to_string(), &["ro"]);
+        init.options[0] = "bind".to_owned();
+        own.push(init);
+    }
+    let replaced = |destination: &str| {
+        own.iter().any(|mount| mount.destination == destination)
+            || (destination == "/dev/shm" && host_config.ipc_mode == "none")
+    };
     let dev_replaced = replaced("/dev");
     let mut mounts: Vec<Mount> = DEFAULTS
         .iter()
