@@ -56,6 +56,27 @@ pub struct InspectResponse {
     /// Since API 1.48, when asked for.
     #[serde(skip_serializing_if = "is_empty")]
     pub manifests: Option<Vec<ManifestSummary>>,
+    /// Since API 1.53.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+}
+
+/// Where an image comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct Identity {
+    /// The repositories that it was pulled from.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub pull: Option<Vec<PullIdentity>>,
+}
+
+/// A repository that an image was pulled from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct PullIdentity {
+    /// `docker.io/library/debian`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub repository: String,
 }
 
 /// An image's layers, uncompressed.
