@@ -21,9 +21,8 @@ pub(crate) fn inspect(
     mut fetch: impl FnMut(&str) -> Result<Value, Error>,
 ) -> Result<(), Failure> {
     let template = match format {
-        "" => None,
-        "json" => Some(Template::parse("{{json .}}")),
-        format => Some(Template::parse(&format.replace("\\t", "\t").replace("\\n", "\n"))),
+        "" | "json" => None,
+        format => Some(Template::parse(format)),
     };
     let template = template.transpose().map_err(bad_template)?;
     let mut found = Vec::new();
@@ -35,6 +34,7 @@ pub(crate) fn inspect(
         }
     }
     match template {
+        None if format == "json" => output::line(Value::Array(found).to_string())?,
         None => output::line(pretty(&Value::Array(found)))?,
         Some(template) => {
             let mut texts = Vec::new();

@@ -89,7 +89,7 @@ impl Format {
         };
         let template = template.replace("\\t", "\t").replace("\\n", "\n");
         let template = Template::parse(&template)
-            .map_err(|error| Failure::text(format!("failed to parse template: {error}")))?;
+            .map_err(|error| Failure::text(format!("template parsing error: {error}")))?;
         Ok(Self { template, table })
     }
 
@@ -138,7 +138,7 @@ impl Format {
 
 #[expect(clippy::needless_pass_by_value, reason = "it is the argument of map_err")]
 fn failed(error: TemplateError) -> Failure {
-    Failure::text(format!("failed to execute template: {error}"))
+    Failure::text(format!("template parsing error: {error}"))
 }
 
 /// Docker's exit code for a template that cannot be used (BSD's `EX_USAGE`).

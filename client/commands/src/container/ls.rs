@@ -71,7 +71,7 @@ fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
         table.push_str("\\t{{.Size}}");
     }
     let wanted = show::format_text(arguments.text("format"), &session.config.ps_format, quiet);
-    let format = Format::parse(wanted, &table)?;
+    let format = Format::parse(wanted, &table).map_err(|failure| worded(&failure, "parse"))?;
     let size =
         arguments.on("size") || (!quiet && (format.names("Size") || wanted.contains("json .}}")));
     let last = match arguments.int("last") {
@@ -92,7 +92,14 @@ fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
             .try_for_each(|container| output::line(show::id(&container.id, whole)));
     }
     let rows: Vec<Row> = containers.iter().map(|container| row(container, whole, size)).collect();
-    format.print(HEADINGS, &rows)
+    let text = format.render(HEADINGS, &rows).map_err(|failure| worded(&failure, "execute"))?;
+    output::print(&text)
+}
+
+/// Docker's words for a template that cannot be used are others here than in other lists.
+fn worded(failure: &Failure, done: &str) -> Failure {
+    let text = failure.told().unwrap_or_default();
+    Failure::text(text.replacen("template parsing error", &format!("failed to {done} template"), 1))
 }
 
 /// Widths at which Docker cuts.

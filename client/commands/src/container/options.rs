@@ -282,7 +282,7 @@ fn security_options(arguments: &Arguments) -> Result<SecurityOptions, String> {
         }
         let Some((key, value)) = text.split_once('=').or_else(|| text.split_once(':')) else {
             if text != "no-new-privileges" {
-                return Err(format!("invalid --security-opt: {text:?}"));
+                return Err(format!("Invalid --security-opt: {text:?}"));
             }
             options.push(text.to_owned());
             continue;

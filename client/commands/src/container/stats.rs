@@ -13,7 +13,7 @@ use crate::session::Session;
 use crate::show;
 use contracts_engine_api::container::{StatsResponse, Summary};
 use figures::Figures;
-use watch::Watch;
+use watch::{Follow, Watch};
 
 static FLAGS: &[Flag] = &[
     Flag::new("all", Kind::Switch, "Show all containers (default shows just running)")
@@ -62,8 +62,12 @@ fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
     if arguments.on("no-stream") {
         return once(session, &format, &names, whole);
     }
-    let follow_all = arguments.operands.is_empty();
-    Watch::begin(session, &names, follow_all).show(|rows| {
+    let follow = match (arguments.operands.is_empty(), arguments.on("all")) {
+        (false, _) => Follow::Named,
+        (true, false) => Follow::Running,
+        (true, true) => Follow::All,
+    };
+    Watch::begin(session, &names, follow).show(|rows| {
         let rows: Vec<Row> =
             rows.iter().map(|(name, figures)| row(name, figures.as_ref(), whole)).collect();
         format.render(HEADINGS, &rows)

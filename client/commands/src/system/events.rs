@@ -34,7 +34,7 @@ fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
     let format = match arguments.text("format") {
         "" => None,
         "json" => Some(Template::parse("{{json .}}").map_err(bad_template)?),
-        format => Some(Template::parse(&format.replace("\\t", "\t")).map_err(bad_template)?),
+        format => Some(Template::parse(format).map_err(bad_template)?),
     };
     let now = Timestamp::now();
     let time = |name: &'static str| -> Result<Option<String>, Failure> {

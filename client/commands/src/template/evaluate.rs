@@ -2,9 +2,22 @@
 
 use super::Fields;
 use super::functions;
-use super::parse::{Node, Pipeline, Term};
+use super::parse::{Command, MAX_DEPTH, Node, Operand, Pipeline, Spot, Term, Tree};
 use super::show::show;
 use serde_json::Value;
+
+/// A failed execution: where, and why.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) spot: Spot,
+    pub(super) why: String,
+}
+
+type Outcome<T> = Result<T, Failed>;
+
+fn at(spot: &Spot) -> impl Fn(String) -> Failed + '_ {
+    |why| Failed { spot: spot.clone(), why }
+}
 
 /// A member of a JSON object, by its name, else by its name in another case: Docker's users write
 /// the names of Go structures, `{{.ID}}` for `Id`.
@@ -15,67 +28,88 @@ pub(super) fn member<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
     })
 }
 
-pub(super) fn render(nodes: &[Node], data: &dyn Fields, headings: bool) -> Result<String, String> {
-    let mut scope = Scope { root: data, headings, dots: Vec::new(), variables: Vec::new() };
+pub(super) fn render(tree: &Tree, data: &dyn Fields, headings: bool) -> Outcome<String> {
+    let mut scope =
+        Scope { tree, root: data, headings, dots: Vec::new(), variables: Vec::new(), templates: 0 };
     let mut out = String::new();
-    scope.nodes(nodes, &mut out)?;
+    scope.nodes(&tree.nodes, &mut out)?;
     Ok(out)
 }
 
+/// What to do after a node.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    Next,
+    Break,
+    Continue,
+}
+
 struct Scope<'d> {
+    tree: &'d Tree,
     root: &'d dyn Fields,
     headings: bool,
     /// What `.` is, innermost last; empty: the root.
     dots: Vec<Value>,
     variables: Vec<(String, Value)>,
+    /// How many templates are around.
+    templates: usize,
 }
 
 impl Scope<'_> {
-    fn nodes(&mut self, nodes: &[Node], out: &mut String) -> Result<(), String> {
+    fn nodes(&mut self, nodes: &[Node], out: &mut String) -> Outcome<Flow> {
         let outer = self.variables.len();
+        let mut flow = Flow::Next;
         for node in nodes {
-            self.node(node, out)?;
+            flow = self.node(node, out)?;
+            if flow != Flow::Next {
+                break;
+            }
         }
         self.variables.truncate(outer);
-        Ok(())
+        Ok(flow)
     }
 
-    fn node(&mut self, node: &Node, out: &mut String) -> Result<(), String> {
+    fn node(&mut self, node: &Node, out: &mut String) -> Outcome<Flow> {
         match node {
             Node::Text(text) => out.push_str(text),
             Node::Action(pipeline) => {
-                let value = self.pipeline(pipeline)?;
-                match pipeline.variables.first() {
-                    Some(name) => self.set(name, value),
-                    None => out.push_str(&show(&value)),
+                let value = self.declared(pipeline)?;
+                if pipeline.variables.is_empty() {
+                    out.push_str(&show(&value));
                 }
             }
-            Node::If { cases, otherwise } => {
-                for (condition, body) in cases {
-                    let outer = self.variables.len();
-                    let value = self.declared(condition)?;
-                    if functions::truth(&value) {
-                        self.nodes(body, out)?;
-                        self.variables.truncate(outer);
-                        return Ok(());
-                    }
-                    self.variables.truncate(outer);
-                }
-                self.nodes(otherwise, out)?;
+            Node::Choice { with, cases, otherwise } => {
+                return self.choice(*with, cases, otherwise, out);
             }
-            Node::With { value, body, otherwise } => {
-                let outer = self.variables.len();
-                let value = self.declared(value)?;
-                if functions::truth(&value) {
-                    self.within(value, body, out)?;
-                } else {
-                    self.nodes(otherwise, out)?;
-                }
-                self.variables.truncate(outer);
+            Node::Range { value, body, otherwise } => {
+                return self.range(value, body, otherwise, out);
             }
-            Node::Range { value, body, otherwise } => self.range(value, body, otherwise, out)?,
+            Node::Break => return Ok(Flow::Break),
+            Node::Continue => return Ok(Flow::Continue),
+            Node::Template(name, value) => self.template(name, value.as_ref(), out)?,
         }
-        Ok(())
+        Ok(Flow::Next)
+    }
+
+    fn choice(
+        &mut self,
+        with: bool,
+        cases: &[(Pipeline, Vec<Node>)],
+        otherwise: &[Node],
+        out: &mut String,
+    ) -> Outcome<Flow> {
+        let outer = self.variables.len();
+        for (condition, body) in cases {
+            let value = self.declared(condition)?;
+            if functions::truth(&value) {
+                let flow = if with { self.within(value, body, out) } else { self.nodes(body, out) };
+                self.variables.truncate(outer);
+                return flow;
+            }
+        }
+        let flow = self.nodes(otherwise, out);
+        self.variables.truncate(outer);
+        flow
     }
 
     fn range(
@@ -84,20 +118,8 @@ impl Scope<'_> {
         body: &[Node],
         otherwise: &[Node],
         out: &mut String,
-    ) -> Result<(), String> {
-        let items: Vec<(Value, Value)> = match self.pipeline(pipeline)? {
-            Value::Null => Vec::new(),
-            Value::Array(items) => {
-                items.into_iter().enumerate().map(|(index, item)| (index.into(), item)).collect()
-            }
-            Value::Object(members) => {
-                let mut members: Vec<_> =
-                    members.into_iter().map(|(name, value)| (name.into(), value)).collect();
-                members.sort_by(|(a, _): &(Value, _), (b, _)| a.as_str().cmp(&b.as_str()));
-                members
-            }
-            other => return Err(format!("range can't iterate over {}", show(&other))),
-        };
+    ) -> Outcome<Flow> {
+        let items = items(self.pipeline(pipeline)?).map_err(at(&pipeline.spot))?;
         if items.is_empty() {
             return self.nodes(otherwise, out);
         }
@@ -111,47 +133,69 @@ impl Scope<'_> {
                 [value] => self.variables.push((value.clone(), item.clone())),
                 _ => {}
             }
-            self.within(item, body, out)?;
+            let flow = self.within(item, body, out)?;
             self.variables.truncate(outer);
+            if flow == Flow::Break {
+                break;
+            }
         }
-        Ok(())
+        Ok(Flow::Next)
     }
 
-    fn within(&mut self, dot: Value, body: &[Node], out: &mut String) -> Result<(), String> {
+    fn within(&mut self, dot: Value, body: &[Node], out: &mut String) -> Outcome<Flow> {
         self.dots.push(dot);
         let outcome = self.nodes(body, out);
         self.dots.pop();
         outcome
     }
 
+    /// A template knows its value, and no variable from around it.
+    fn template(&mut self, name: &str, value: Option<&Pipeline>, out: &mut String) -> Outcome<()> {
+        let spot = value.map(|value| value.spot.clone()).unwrap_or_default();
+        let tree = self.tree;
+        let nodes = tree.defined.get(name);
+        let nodes = nodes.ok_or_else(|| at(&spot)(format!("template {name:?} not defined")))?;
+        if self.templates >= MAX_DEPTH {
+            return Err(at(&spot)("exceeded maximum template depth".to_owned()));
+        }
+        let value = value.map_or(Ok(Value::Null), |value| self.pipeline(value))?;
+        let variables = std::mem::take(&mut self.variables);
+        let dots = std::mem::replace(&mut self.dots, vec![value]);
+        self.templates += 1;
+        let outcome = self.nodes(nodes, out);
+        self.templates -= 1;
+        (self.variables, self.dots) = (variables, dots);
+        outcome.map(|_| ())
+    }
+
     /// A pipeline's value, kept in its variable if it has one.
-    fn declared(&mut self, pipeline: &Pipeline) -> Result<Value, String> {
+    fn declared(&mut self, pipeline: &Pipeline) -> Outcome<Value> {
         let value = self.pipeline(pipeline)?;
         if let Some(name) = pipeline.variables.first() {
-            self.variables.push((name.clone(), value.clone()));
+            let known = self.variables.iter_mut().rev().find(|(known, _)| known == name);
+            match known.filter(|_| pipeline.assigns) {
+                Some((_, slot)) => slot.clone_from(&value),
+                None => self.variables.push((name.clone(), value.clone())),
+            }
         }
         Ok(value)
     }
 
-    fn set(&mut self, name: &str, value: Value) {
-        match self.variables.iter_mut().rev().find(|(known, _)| known == name) {
-            Some((_, slot)) => *slot = value,
-            None => self.variables.push((name.to_owned(), value)),
-        }
-    }
-
-    fn pipeline(&self, pipeline: &Pipeline) -> Result<Value, String> {
-        let at = |error: String| format!("executing \"\" at <{}>: {error}", pipeline.source);
+    fn pipeline(&self, pipeline: &Pipeline) -> Outcome<Value> {
         let mut value: Option<Value> = None;
         for command in &pipeline.commands {
-            value = Some(self.command(command, value).map_err(at)?);
+            value = Some(self.command(command, value)?);
         }
         Ok(value.unwrap_or(Value::Null))
     }
 
-    fn command(&self, terms: &[Term], piped: Option<Value>) -> Result<Value, String> {
-        let (first, rest) = terms.split_first().ok_or("missing value for command")?;
-        if let (Term::Function(name), [Term::Field(path)]) = (first, rest)
+    fn command(&self, command: &Command, piped: Option<Value>) -> Outcome<Value> {
+        let (first, rest) = command
+            .operands
+            .split_first()
+            .ok_or_else(|| at(&command.spot)("missing value for command".to_owned()))?;
+        if let (Term::Function(name), [Operand { term: Term::Field(path), .. }]) =
+            (&first.term, rest)
             && name == "json"
             && path.is_empty()
             && self.dots.is_empty()
@@ -159,50 +203,86 @@ impl Scope<'_> {
             return Ok(Value::String(self.root.json()));
         }
         let mut arguments =
-            rest.iter().map(|term| self.term(term, &[])).collect::<Result<Vec<_>, _>>()?;
+            rest.iter().map(|operand| self.operand(operand, &[])).collect::<Outcome<Vec<_>>>()?;
         arguments.extend(piped);
-        match first {
+        match &first.term {
             Term::Function(name) if self.headings && functions::shapes_text(name) => {
                 let text = arguments.into_iter().find(Value::is_string);
-                text.ok_or_else(|| "no heading".to_owned())
+                text.ok_or_else(|| at(&command.spot)("no heading".to_owned()))
             }
-            Term::Function(name) => functions::call(name, &arguments),
-            Term::Field(path) if !path.is_empty() => self.term(first, &arguments),
-            _ if arguments.is_empty() => self.term(first, &[]),
-            _ => Err("can't give argument to non-function".to_owned()),
+            Term::Function(name) => functions::call(name, &arguments).map_err(|error| {
+                let argument = error.argument.and_then(|index| rest.get(index));
+                at(argument.map_or(&command.spot, |operand| &operand.spot))(error.why)
+            }),
+            Term::Field(path) if !path.is_empty() => self.operand(first, &arguments),
+            _ if arguments.is_empty() => self.operand(first, &[]),
+            _ => {
+                let text = &first.spot.text;
+                Err(at(&first.spot)(format!("can't give argument to non-function {text}")))
+            }
         }
     }
 
-    fn term(&self, term: &Term, arguments: &[Value]) -> Result<Value, String> {
-        match term {
+    fn operand(&self, operand: &Operand, arguments: &[Value]) -> Outcome<Value> {
+        let fail = at(&operand.spot);
+        match &operand.term {
             Term::Value(value) => Ok(value.clone()),
-            Term::Function(name) => functions::call(name, &[]),
+            Term::Function(name) => functions::call(name, &[]).map_err(|error| fail(error.why)),
             Term::Nested(pipeline, fields) => {
                 let value = self.pipeline(pipeline)?;
-                follow(&value, fields)
+                follow(&value, fields).map_err(fail)
             }
             Term::Variable(path) => {
-                let (name, fields) = path.split_first().ok_or("undefined variable")?;
+                let (name, fields) = path.split_first().expect("a variable has a name");
                 if name.is_empty() {
-                    return root_field(self.root, fields, arguments);
+                    // `$` is what the template was called with.
+                    return match self.dots.first().filter(|_| self.templates > 0) {
+                        Some(dot) => follow(dot, fields).map_err(fail),
+                        None => root_field(self.root, fields, arguments).map_err(fail),
+                    };
                 }
                 let found = self.variables.iter().rev().find(|(known, _)| known == name);
-                let (_, value) = found.ok_or_else(|| format!("undefined variable \"${name}\""))?;
-                follow(value, fields)
+                let undefined = || fail(format!("undefined variable \"${name}\""));
+                let (_, value) = found.ok_or_else(undefined)?;
+                follow(value, fields).map_err(fail)
             }
             Term::Field(path) => match self.dots.last() {
-                Some(dot) => follow(dot, path),
-                None => root_field(self.root, path, arguments),
+                Some(dot) => follow(dot, path).map_err(fail),
+                None => root_field(self.root, path, arguments).map_err(fail),
             },
         }
     }
 }
 
+/// What `range` goes through: keys and values.
+fn items(value: Value) -> Result<Vec<(Value, Value)>, String> {
+    /// Longer counting is a mistake.
+    const MAX: u64 = 1_000_000;
+    Ok(match value {
+        Value::Null => Vec::new(),
+        Value::Array(items) => {
+            items.into_iter().enumerate().map(|(index, item)| (index.into(), item)).collect()
+        }
+        Value::Object(members) => {
+            let mut members: Vec<_> =
+                members.into_iter().map(|(name, value)| (name.into(), value)).collect();
+            members.sort_by(|(a, _): &(Value, _), (b, _)| a.as_str().cmp(&b.as_str()));
+            members
+        }
+        Value::Number(number) if number.is_i64() => {
+            let count = number.as_u64().unwrap_or(0).min(MAX);
+            (0..count).map(|n| (n.into(), n.into())).collect()
+        }
+        other => return Err(format!("range can't iterate over {}", show(&other))),
+    })
+}
+
 fn root_field(root: &dyn Fields, path: &[String], arguments: &[Value]) -> Result<Value, String> {
     let Some((first, rest)) = path.split_first() else { return Ok(root.whole()) };
-    let value = root
-        .field(first, arguments)
-        .ok_or_else(|| format!("map has no entry for key {first:?}"))?;
+    let value = root.field(first, arguments).ok_or_else(|| root.lacks(first))?;
+    if !arguments.is_empty() && root.field(first, &[]).is_some() {
+        return Err(format!("wrong number of args for {first}: want 0 got {}", arguments.len()));
+    }
     follow(&value, rest)
 }
 

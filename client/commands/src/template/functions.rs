@@ -1,13 +1,14 @@
 //! The functions of templates: Go's and Docker's.
 
+use super::printf::printf;
 use super::show::show;
 use serde_json::Value;
 use std::cmp::Ordering;
 
 const NAMES: &[&str] = &[
     "and", "or", "not", "eq", "ne", "lt", "le", "gt", "ge", "index", "slice", "len", "print",
-    "printf", "println", "json", "split", "join", "title", "lower", "upper", "pad", "truncate",
-    "table",
+    "printf", "println", "html", "js", "urlquery", "json", "split", "join", "title", "lower",
+    "upper", "pad", "truncate",
 ];
 
 pub(super) fn exists(name: &str) -> bool {
@@ -42,16 +43,35 @@ pub(super) fn type_name(value: &Value) -> &'static str {
     }
 }
 
-pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, String> {
-    let fail = |why: String| format!("error calling {name}: {why}");
+/// A call that failed.
+pub(super) struct CallError {
+    /// The argument that is wrong, where it is one.
+    pub(super) argument: Option<usize>,
+    pub(super) why: String,
+}
+
+impl From<String> for CallError {
+    fn from(why: String) -> Self {
+        Self { argument: None, why }
+    }
+}
+
+pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, CallError> {
+    let fail = |why: String| CallError::from(format!("error calling {name}: {why}"));
+    let text = |text: String| Ok(Value::String(text));
     match (name, arguments) {
         ("and", [_, ..]) => Ok(pick(arguments, false)),
         ("or", [_, ..]) => Ok(pick(arguments, true)),
         ("not", [value]) => Ok(Value::Bool(!truth(value))),
         ("eq", [first, rest @ ..]) if !rest.is_empty() => {
-            Ok(Value::Bool(rest.iter().any(|other| same(first, other))))
+            for other in rest {
+                if same(first, other).map_err(fail)? {
+                    return Ok(Value::Bool(true));
+                }
+            }
+            Ok(Value::Bool(false))
         }
-        ("ne", [a, b]) => Ok(Value::Bool(!same(a, b))),
+        ("ne", [a, b]) => same(a, b).map(|same| Value::Bool(!same)).map_err(fail),
         ("lt" | "le" | "gt" | "ge", [a, b]) => {
             let order = order(a, b).map_err(fail)?;
             Ok(Value::Bool(match name {
@@ -64,39 +84,54 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, String> {
         ("index", [value, keys @ ..]) => index(value, keys).map_err(fail),
         ("slice", [value, bounds @ ..]) => slice(value, bounds).map_err(fail),
         ("len", [value]) => length(value).map(Value::from).map_err(fail),
-        ("print", _) => Ok(Value::String(print(arguments))),
-        ("println", _) => {
-            let words: Vec<String> = arguments.iter().map(show).collect();
-            Ok(Value::String(words.join(" ") + "\n"))
-        }
-        ("printf", [format, rest @ ..]) => Ok(Value::String(printf(&show(format), rest))),
+        ("print", _) => text(print(arguments)),
+        ("println", _) => text(line(arguments)),
+        ("printf", [format, rest @ ..]) => text(printf(&show(format), rest)),
+        ("html", [_, ..]) => text(html(&print(arguments))),
+        ("js", [_, ..]) => text(js(&print(arguments))),
+        ("urlquery", [_, ..]) => text(urlquery(&print(arguments))),
         ("json", [value]) => {
             serde_json::to_string(value).map(Value::String).map_err(|error| fail(error.to_string()))
         }
-        ("split", [text, mark]) => {
-            let (text, mark) = (show(text), show(mark));
+        ("split", [whole, mark]) => {
+            let (whole, mark) = (show(whole), show(mark));
             Ok(if mark.is_empty() {
-                text.chars().map(|c| Value::String(c.into())).collect()
+                whole.chars().map(|c| Value::String(c.into())).collect()
             } else {
-                text.split(mark.as_str()).map(Value::from).collect()
+                whole.split(mark.as_str()).map(Value::from).collect()
             })
         }
         ("join", [Value::Array(items), mark]) => {
             let items: Vec<String> = items.iter().map(show).collect();
-            Ok(Value::String(items.join(&show(mark))))
+            text(items.join(&show(mark)))
         }
-        ("join", [Value::Null, _]) => Ok(Value::String(String::new())),
-        ("title", [text]) => Ok(Value::String(title(&show(text)))),
-        ("lower", [text]) => Ok(Value::String(show(text).to_lowercase())),
-        ("upper", [text]) => Ok(Value::String(show(text).to_uppercase())),
-        ("pad", [text, before, after]) => pad(&show(text), before, after).map_err(fail),
-        ("truncate", [text, length]) => {
+        ("join", [Value::Null, _]) => text(String::new()),
+        ("join", [other, _]) => {
+            let why = format!("wrong type for value; expected []string; got {}", type_name(other));
+            Err(CallError { argument: Some(0), why })
+        }
+        ("title", [value]) => text(title(&show(value))),
+        ("lower", [value]) => text(show(value).to_lowercase()),
+        ("upper", [value]) => text(show(value).to_uppercase()),
+        ("pad", [value, before, after]) => pad(&show(value), before, after).map_err(fail),
+        ("truncate", [value, length]) => {
             let length = count(length).map_err(fail)?;
-            Ok(Value::String(show(text).chars().take(length).collect()))
+            text(show(value).chars().take(length).collect())
         }
-        ("table", [value]) => Ok(value.clone()),
-        _ => Err(format!("wrong number of args for {name}: got {}", arguments.len())),
+        _ => Err(wrong_number(name, arguments.len()).into()),
     }
+}
+
+/// What Go says of a call with too few or too many arguments.
+fn wrong_number(name: &str, got: usize) -> String {
+    let want = match name {
+        "eq" if got == 1 => return "error calling eq: missing argument for comparison".to_owned(),
+        "not" | "len" | "json" | "title" | "lower" | "upper" => "1",
+        "ne" | "lt" | "le" | "gt" | "ge" | "split" | "join" | "truncate" => "2",
+        "pad" => "3",
+        _ => "at least 1",
+    };
+    format!("wrong number of args for {name}: want {want} got {got}")
 }
 
 fn pick(arguments: &[Value], wanted: bool) -> Value {
@@ -104,10 +139,15 @@ fn pick(arguments: &[Value], wanted: bool) -> Value {
     found.cloned().unwrap_or(Value::Null)
 }
 
-fn same(a: &Value, b: &Value) -> bool {
+fn same(a: &Value, b: &Value) -> Result<bool, String> {
+    use std::mem::discriminant;
     match (a, b) {
-        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
-        _ => a == b,
+        (Value::Number(a), Value::Number(b)) => Ok(a == b || a.as_f64() == b.as_f64()),
+        (Value::Null, _) | (_, Value::Null) => Ok(a == b),
+        _ if discriminant(a) != discriminant(b) => {
+            Err("incompatible types for comparison".to_owned())
+        }
+        _ => Ok(a == b),
     }
 }
 
@@ -140,6 +180,11 @@ fn index(value: &Value, keys: &[Value]) -> Result<Value, String> {
             }
             (Value::Object(members), Value::String(name)) => {
                 members.get(name).cloned().unwrap_or_else(|| Value::String(String::new()))
+            }
+            (Value::String(text), Value::Number(_)) => {
+                let at = key.as_u64().and_then(|n| usize::try_from(n).ok());
+                let byte = at.and_then(|at| text.as_bytes().get(at)).copied();
+                byte.map(Value::from).ok_or_else(|| format!("index out of range: {}", show(key)))?
             }
             (Value::Null, _) => return Err("index of untyped nil".to_owned()),
             _ => return Err(format!("can't index item of type {}", type_name(&value))),
@@ -187,48 +232,53 @@ fn print(arguments: &[Value]) -> String {
     out
 }
 
-/// Go's `Sprintf` with `%s %v %d %q %t %x %%`, width and `-`.
-fn printf(format: &str, arguments: &[Value]) -> String {
-    let mut out = String::new();
-    let mut arguments = arguments.iter();
-    let mut chars = format.chars().peekable();
-    while let Some(c) = chars.next() {
-        if c != '%' {
-            out.push(c);
-            continue;
+/// Go's `Sprintln`.
+fn line(arguments: &[Value]) -> String {
+    let words: Vec<String> = arguments.iter().map(show).collect();
+    words.join(" ") + "\n"
+}
+
+fn html(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\0' => out.push('\u{fffd}'),
+            '"' => out.push_str("&#34;"),
+            '\'' => out.push_str("&#39;"),
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            c => out.push(c),
         }
-        let mut left = false;
-        let mut zero = false;
-        let mut width = String::new();
-        while let Some(&c) = chars.peek() {
-            match c {
-                '-' => left = true,
-                '0' if width.is_empty() => zero = true,
-                c if c.is_ascii_digit() && width.len() < 4 => width.push(c),
-                _ => break,
+    }
+    out
+}
+
+fn js(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\'' => out.push_str("\\'"),
+            '"' => out.push_str("\\\""),
+            '<' | '>' | '&' | '=' => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c if c < ' ' => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn urlquery(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                out.push(char::from(byte));
             }
-            chars.next();
+            b' ' => out.push('+'),
+            byte => out.push_str(&format!("%{byte:02X}")),
         }
-        let Some(verb) = chars.next() else { break };
-        if verb == '%' {
-            out.push('%');
-            continue;
-        }
-        let text = match (verb, arguments.next()) {
-            (_, None) => format!("%!{verb}(MISSING)"),
-            ('q', Some(value)) => format!("{:?}", show(value)),
-            ('x', Some(value)) => match value.as_i64() {
-                Some(number) => format!("{number:x}"),
-                None => show(value).bytes().map(|b| format!("{b:02x}")).collect(),
-            },
-            (_, Some(value)) => show(value),
-        };
-        let width = width.parse().unwrap_or(0);
-        out.push_str(&match (left, zero) {
-            (true, _) => format!("{text:<width$}"),
-            (false, true) => format!("{text:0>width$}"),
-            (false, false) => format!("{text:>width$}"),
-        });
     }
     out
 }

@@ -51,6 +51,27 @@ pub(super) fn label(text: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// The kernel settings that are a container's own (docker/cli `opts.ValidateSysctl`).
+pub(super) fn sysctl(text: &str) -> Result<(), String> {
+    const NAMES: [&str; 8] = [
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+    ];
+    let good = |name: &str| {
+        NAMES.contains(&name) || name.starts_with("net.") || name.starts_with("fs.mqueue.")
+    };
+    match text.split_once('=') {
+        Some((name, _)) if good(name) => Ok(()),
+        _ => Err(format!("sysctl '{text}' is not allowed")),
+    }
+}
+
 pub(super) fn mac_address(text: &str) -> Result<(), String> {
     let parts: Vec<&str> = text.split([':', '-']).collect();
     let good = parts.len() == 6
@@ -94,6 +115,8 @@ mod tests {
         assert!(device_cgroup_rule("c 1:* rwm").is_ok());
         assert!(device_cgroup_rule("c 1 rwm").is_err() && device_cgroup_rule("").is_err());
         assert!(mac_address("92:d0:c6:0a:29:33").is_ok() && mac_address("x").is_err());
+        assert!(sysctl("net.core.somaxconn=1").is_ok() && sysctl("kernel.sem=1").is_ok());
+        assert!(sysctl("kernel.x=1").is_err() && sysctl("net.x").is_err());
         assert!(variable("=x").is_err() && label("").is_err());
     }
 }

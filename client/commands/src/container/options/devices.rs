@@ -151,6 +151,25 @@ fn throttles<'a>(
         .collect()
 }
 
+/// The limits of setrlimit(2), by Docker's names.
+const ULIMITS: [&str; 15] = [
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
+];
+
 /// Checks `--ulimit` as it is read.
 pub(super) fn check_ulimit(text: &str) -> Result<(), String> {
     ulimit(text).map(drop)
@@ -164,6 +183,9 @@ pub(super) fn ulimits<'a>(flags: impl Iterator<Item = &'a str>) -> Result<Vec<Ul
 fn ulimit(text: &str) -> Result<Ulimit, String> {
     let bad = || format!("invalid ulimit argument: {text}");
     let (name, limits) = text.split_once('=').ok_or_else(bad)?;
+    if !ULIMITS.contains(&name) {
+        return Err(format!("invalid ulimit type: {name}"));
+    }
     let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
     let number = |n: &str| if n == "unlimited" { Ok(-1) } else { n.parse().map_err(|_| bad()) };
     let (soft, hard): (i64, i64) = (number(soft)?, number(hard)?);

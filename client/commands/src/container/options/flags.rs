@@ -122,7 +122,7 @@ pub(crate) static CREATE_FLAGS: &[Flag] = &[
     Flag::new("stop-signal", Text, "Signal that stops the container"),
     Flag::new("stop-timeout", Int, "Seconds to wait before killing when stopping").default("0"),
     Flag::new("storage-opt", List, "Options of the storage driver"),
-    Flag::new("sysctl", Map, "Set a kernel parameter").default("map[]"),
+    Flag::new("sysctl", Map, "Set a kernel parameter").default("map[]").checked(checks::sysctl),
     Flag::new("tmpfs", List, "Mount a tmpfs directory"),
     Flag::new("tty", Switch, "Allocate a pseudo-TTY").short('t').default("false"),
     Flag::new("ulimit", Ulimit, "Resource limits").default("[]").checked(devices::check_ulimit),

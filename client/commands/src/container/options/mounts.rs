@@ -30,7 +30,7 @@ pub(super) fn volumes<'a>(
                 volumes.anonymous.insert(text.to_owned(), Member {});
             }
             Some((source, target)) => {
-                if source.is_empty() || target.is_empty() {
+                if source.is_empty() || target.split(':').any(str::is_empty) {
                     return Err(format!("invalid spec: {text}: empty section between colons"));
                 }
                 volumes.binds.push(format!("{}:{target}", absolute(source, here)));
@@ -220,7 +220,9 @@ mod tests {
         let volumes = volumes(flags.into_iter(), Path::new("/here")).unwrap();
         assert_eq!(volumes.binds, ["name:/a", "/here/y:/b:ro", "/c:/d"]);
         assert!(volumes.anonymous.contains_key("/data"));
-        assert!(super::volumes([":x"].into_iter(), Path::new("/")).is_err());
+        for bad in [":x", "a:", "a::b", "a:/b:"] {
+            assert!(super::volumes([bad].into_iter(), Path::new("/")).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -11,59 +11,99 @@ use contracts_engine_api::container::StatsResponse;
 use contracts_engine_api::events::Message;
 use contracts_engine_api::{Filters, decode};
 use std::io::{BufRead, BufReader, Read};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// How long the first drawing waits for everybody's first sample.
 const FIRST_SAMPLES: Duration = Duration::from_secs(2);
-const POLL: Duration = Duration::from_millis(20);
 const REFRESH: Duration = Duration::from_millis(500);
 /// The longest sample that is accepted.
 const MAX_LINE: u64 = 1024 * 1024;
 /// More containers than any screen could show.
 const MAX_CONTAINERS: usize = 4096;
 
+/// A container as it is shown: the name by which it was asked for, and its newest sample.
 type Shown = (String, Option<Figures>);
 
 #[derive(Debug, Default)]
 struct State {
-    containers: Vec<Shown>,
+    containers: Vec<Watched>,
+    /// How many streams there were.
+    streams: u64,
     /// No more will come.
     complete: bool,
 }
 
-/// What is watched.
-pub(super) struct Watch {
-    state: Arc<Mutex<State>>,
+#[derive(Debug)]
+struct Watched {
+    name: String,
+    /// The stream that its samples come from: one of an earlier life says nothing here.
+    stream: u64,
+    figures: Option<Figures>,
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.lock());
+        self.changed.notify_all();
+    }
+
+    /// Waits while something holds, but no longer than this.
+    fn wait_while(&self, limit: Duration, holds: impl Fn(&State) -> bool) {
+        let state = self.lock();
+        let waited = self.changed.wait_timeout_while(state, limit, |state| holds(state));
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl State {
+    fn ended(&self) -> bool {
+        self.complete && self.containers.is_empty()
+    }
+}
+
+/// What is watched.
+pub(super) struct Watch {
+    shared: Arc<Shared>,
+}
+
+/// Which containers are watched beside those that are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Follow {
+    /// None.
+    Named,
+    /// All that run.
+    Running,
+    /// All that there are.
+    All,
 }
 
 impl Watch {
-    /// Watches some containers, and the ones that start later if `follow_all`.
-    pub(super) fn begin(session: &Session, names: &[String], follow_all: bool) -> Self {
-        let state = Arc::new(Mutex::new(State { complete: !follow_all, ..State::default() }));
+    /// Watches these containers, and what comes later.
+    pub(super) fn begin(session: &Session, names: &[String], follow: Follow) -> Self {
+        let shared = Arc::<Shared>::default();
+        shared.lock().complete = follow == Follow::Named;
         for name in names {
-            add(&session.client, &state, name);
+            add(&session.client, &shared, name);
         }
-        if follow_all {
-            let (client, shared) = (Arc::clone(&session.client), Arc::clone(&state));
+        if follow != Follow::Named {
+            let (client, shared) = (Arc::clone(&session.client), Arc::clone(&shared));
             std::thread::spawn(move || {
-                let _ = follow_starts(&client, &shared);
-                lock(&shared).complete = true;
+                let _ = follow_lives(&client, &shared, follow);
+                shared.change(|state| state.complete = true);
             });
         }
-        Self { state }
-    }
-
-    fn wait_for_first_samples(&self) {
-        let begun = Instant::now();
-        let missing = || lock(&self.state).containers.iter().any(|(_, figures)| figures.is_none());
-        while begun.elapsed() < FIRST_SAMPLES && missing() {
-            std::thread::sleep(POLL);
-        }
+        Self { shared }
     }
 
     /// Draws until there is nothing left to watch.
@@ -72,14 +112,17 @@ impl Watch {
         render: impl Fn(&[Shown]) -> Result<String, Failure>,
     ) -> Result<(), Failure> {
         let screen = terminal::stdout_is_terminal();
-        self.wait_for_first_samples();
+        self.shared.wait_while(FIRST_SAMPLES, |state| {
+            state.containers.iter().any(|container| container.figures.is_none())
+        });
         if screen {
             output::print("\x1b[2J")?;
         }
         loop {
-            let (containers, complete) = {
-                let state = lock(&self.state);
-                (state.containers.clone(), state.complete)
+            let (containers, ended) = {
+                let state = self.shared.lock();
+                let shown = state.containers.iter().map(|c| (c.name.clone(), c.figures.clone()));
+                (shown.collect::<Vec<Shown>>(), state.ended())
             };
             let text = render(&containers)?;
             if screen {
@@ -89,55 +132,68 @@ impl Watch {
             } else {
                 output::print(&text)?;
             }
-            if containers.is_empty() && complete {
+            if ended {
                 return Ok(());
             }
-            std::thread::sleep(REFRESH);
+            self.shared.wait_while(REFRESH, |state| !state.ended());
         }
     }
 }
 
-fn add(client: &Arc<Client>, state: &Arc<Mutex<State>>, name: &str) {
-    {
-        let mut state = lock(state);
-        let known = state.containers.iter().any(|(known, _)| known == name);
+fn add(client: &Arc<Client>, shared: &Arc<Shared>, name: &str) {
+    let stream = {
+        let mut state = shared.lock();
+        let known = state.containers.iter().any(|known| known.name == name);
         if known || state.containers.len() >= MAX_CONTAINERS {
             return;
         }
-        state.containers.push((name.to_owned(), None));
-    }
-    let (client, state, name) = (Arc::clone(client), Arc::clone(state), name.to_owned());
+        state.streams += 1;
+        let stream = state.streams;
+        state.containers.push(Watched { name: name.to_owned(), stream, figures: None });
+        stream
+    };
+    let (client, shared, name) = (Arc::clone(client), Arc::clone(shared), name.to_owned());
     std::thread::spawn(move || {
-        let _ = follow(&client, &state, &name);
-        lock(&state).containers.retain(|(known, _)| *known != name);
+        let _ = follow(&client, &shared, &name, stream);
+        shared.change(|state| state.containers.retain(|known| known.stream != stream));
     });
 }
 
-fn follow(client: &Client, state: &Mutex<State>, name: &str) -> Result<(), Failure> {
+fn follow(client: &Client, shared: &Shared, name: &str, stream: u64) -> Result<(), Failure> {
     let response = client.get(format!("/containers/{name}/stats")).query("stream", "1").send()?;
     lines(response.into_body(), |line| {
-        let Ok(stats) = decode::from_slice::<StatsResponse>(line) else { return };
-        let mut state = lock(state);
-        // The daemon sends empty samples for a container that does not run.
-        if let Some((_, slot)) = state.containers.iter_mut().find(|(known, _)| known == name) {
-            *slot = Some(Figures::of(&stats));
-        }
+        let Ok(stats) = decode::from_slice::<StatsResponse>(line) else { return Some(()) };
+        let mut state = shared.lock();
+        let own = state.containers.iter_mut().find(|known| known.stream == stream)?;
+        own.figures = Some(Figures::of(&stats));
+        drop(state);
+        shared.changed.notify_all();
+        Some(())
     })
 }
 
-fn follow_starts(client: &Arc<Client>, state: &Arc<Mutex<State>>) -> Result<(), Failure> {
+/// Adds containers as they begin and takes them away as they end.
+fn follow_lives(client: &Arc<Client>, shared: &Arc<Shared>, of: Follow) -> Result<(), Failure> {
+    let (begin, end) = if of == Follow::All { ("create", "destroy") } else { ("start", "die") };
     let mut filters = Filters::default();
     filters.add("type", "container");
-    filters.add("event", "start");
+    filters.add("event", begin);
+    filters.add("event", end);
     let response = client.get("/events").query("filters", filters.to_json()).send()?;
     lines(response.into_body(), |line| {
-        if let Ok(event) = decode::from_slice::<Message>(line) {
-            add(client, state, &event.actor.id);
+        let Ok(event) = decode::from_slice::<Message>(line) else { return Some(()) };
+        let id = &event.actor.id;
+        if event.action == begin {
+            add(client, shared, id);
+        } else {
+            shared.change(|state| state.containers.retain(|known| known.name != *id));
         }
+        Some(())
     })
 }
 
-fn lines(body: impl Read, mut each: impl FnMut(&[u8])) -> Result<(), Failure> {
+/// Reads lines until they end, or `each` wants no more.
+fn lines(body: impl Read, mut each: impl FnMut(&[u8]) -> Option<()>) -> Result<(), Failure> {
     let mut from = BufReader::new(body);
     let mut line = Vec::new();
     loop {
@@ -145,8 +201,8 @@ fn lines(body: impl Read, mut each: impl FnMut(&[u8])) -> Result<(), Failure> {
         if (&mut from).take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
             return Ok(());
         }
-        if !line.iter().all(u8::is_ascii_whitespace) {
-            each(&line);
+        if !line.iter().all(u8::is_ascii_whitespace) && each(&line).is_none() {
+            return Ok(());
         }
     }
 }
