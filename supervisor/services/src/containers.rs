@@ -3,6 +3,7 @@
 use crate::Supervisor;
 use crate::call::{Answer, answer, filters, identifier, required, scope, to_its_end};
 use crate::update_mask::{drop_empty, paths, refuse, take_entry};
+use base_errors::{Classify, Kind};
 use contracts_supervisor_api::events;
 use contracts_supervisor_api::services::containers::containers_server::Containers;
 use contracts_supervisor_api::services::containers::{
@@ -107,10 +108,13 @@ impl Containers for ContainersService {
         let container = to_its_end(async move {
             let change = |tx: &mut supervisor_metadata::Transaction<'_>| {
                 let mut container = tx.get::<Container>(&namespace, &update.id)?;
+                if paths(update_mask.as_ref()).is_none() {
+                    keeps_what_is_fixed(&container, &update)?;
+                }
                 apply(&mut container, update, update_mask.as_ref());
                 container.updated_at = Some(now());
                 tx.put(&namespace, &container)?;
-                Ok::<_, Error>(container)
+                Ok::<_, UpdateError>(container)
             };
             let container = supervisor.store.update(change).await?;
             let event = events::ContainerUpdate {
@@ -120,7 +124,7 @@ impl Containers for ContainersService {
                 snapshot_key: container.snapshot_key.clone(),
             };
             supervisor.events.publish(&namespace, topics::CONTAINER_UPDATE, &event);
-            Ok::<_, Error>(container)
+            Ok::<_, UpdateError>(container)
         })
         .await?;
         Ok(Response::new(UpdateContainerResponse { container: Some(container) }))
@@ -145,6 +149,37 @@ impl Containers for ContainersService {
         .await?;
         Ok(Response::new(()))
     }
+}
+
+/// Why a container was not updated.
+#[derive(Debug, thiserror::Error)]
+enum UpdateError {
+    #[error(transparent)]
+    Store(#[from] Error),
+    #[error("container.{0} field is immutable")]
+    Immutable(&'static str),
+}
+
+impl Classify for UpdateError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Store(error) => error.kind(),
+            Self::Immutable(_) => Kind::InvalidArgument,
+        }
+    }
+}
+
+/// A whole container in place of another must have what cannot change as it was, as in containerd:
+/// silence would look like success.
+fn keeps_what_is_fixed(container: &Container, update: &Container) -> Result<(), UpdateError> {
+    let runtime = |container: &Container| container.runtime.clone().unwrap_or_default().name;
+    if container.snapshotter != update.snapshotter {
+        return Err(UpdateError::Immutable("Snapshotter"));
+    }
+    if runtime(container) != runtime(update) {
+        return Err(UpdateError::Immutable("Runtime.Name"));
+    }
+    Ok(())
 }
 
 /// Refuses paths that cannot change.
@@ -194,6 +229,7 @@ fn apply(container: &mut Container, mut update: Container, mask: Option<&FieldMa
 #[cfg(test)]
 mod tests {
     use super::*;
+    use contracts_supervisor_api::services::containers::container::Runtime;
 
     #[test]
     fn an_update_changes_what_its_mask_names_and_nothing_else() {
@@ -215,5 +251,20 @@ mod tests {
         apply(&mut container, update.clone(), None);
         assert_eq!((container.labels, container.image), (update.labels, update.image));
         assert!(check("c", Some(&mask(&["runtime"]))).is_err());
+    }
+
+    #[test]
+    fn a_whole_update_with_another_snapshotter_or_runtime_is_refused() {
+        let of = |snapshotter: &str, runtime: &str| Container {
+            snapshotter: snapshotter.into(),
+            runtime: Some(Runtime { name: runtime.into(), options: None }),
+            ..Container::default()
+        };
+        let container = of("overlayfs", "a.b.v1");
+        assert!(keeps_what_is_fixed(&container, &container).is_ok());
+        let error = keeps_what_is_fixed(&container, &of("native", "a.b.v1")).unwrap_err();
+        assert_eq!(error.to_string(), "container.Snapshotter field is immutable");
+        let error = keeps_what_is_fixed(&container, &of("overlayfs", "a.c.v1")).unwrap_err();
+        assert_eq!(error.to_string(), "container.Runtime.Name field is immutable");
     }
 }
