@@ -239,3 +239,20 @@ fn a_staged_layer_is_nothing_until_it_is_committed() {
     overlay.cleanup().unwrap();
     assert_eq!(fs::read_dir(&root).unwrap().count(), 1);
 }
+
+#[test]
+fn more_parents_than_can_be_stacked_are_refused_not_left_out() {
+    on_each(|snapshotter| {
+        let mut parent = String::new();
+        for number in 0..501 {
+            let name = format!("s{number}");
+            let none = Labels::new();
+            snapshotter.prepare(NS, new("making", &parent, &none)).unwrap();
+            snapshotter.commit(NS, "making", new(&name, "", &none)).unwrap();
+            parent = name;
+        }
+        let none = Labels::new();
+        let refused = snapshotter.prepare(NS, new("too-deep", &parent, &none));
+        assert_eq!(kind_of(refused), ErrorKind::FailedPrecondition);
+    });
+}
