@@ -3,20 +3,19 @@
 use crate::events::checked;
 use base_errors::Kind;
 use contracts_shim_api::events::{FORWARD, SERVICE};
-use contracts_shim_api::ttrpc::{self, Decoder, Frame, FrameError};
+use contracts_shim_api::ttrpc::{self, Frame, FrameError};
 use contracts_supervisor_api::services::events::ForwardRequest;
 use contracts_supervisor_api::status;
 use prost::Message;
 use std::sync::Arc;
 use std::time::Duration;
-use supervisor_tasks::Tasks;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use supervisor_tasks::{Frames, Tasks};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
 /// Shims that may be connected at once; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 16_384;
-const READ_BUFFER: usize = 1 << 10;
 /// How long the listener rests when a connection cannot be taken.
 const REST: Duration = Duration::from_millis(100);
 
@@ -45,25 +44,20 @@ pub async fn serve(listener: UnixListener, tasks: Tasks) {
     }
 }
 
-async fn converse(mut socket: UnixStream, tasks: &Tasks) -> Result<(), FrameError> {
-    let mut decoder = Decoder::default();
-    let mut buffer = vec![0; READ_BUFFER];
-    loop {
-        match socket.read(&mut buffer).await {
-            Ok(count @ 1..) => decoder.push(&buffer[..count]),
-            _ => return Ok(()),
+async fn converse(socket: UnixStream, tasks: &Tasks) -> Result<(), FrameError> {
+    let (requests, mut answers) = socket.into_split();
+    let mut frames = Frames::new(requests);
+    while let Some(frame) = frames.next().await? {
+        if frame.kind != ttrpc::REQUEST {
+            continue;
         }
-        while let Some(frame) = decoder.next_frame()? {
-            if frame.kind != ttrpc::REQUEST {
-                continue;
-            }
-            let response = answer(&frame, tasks);
-            let answer = ttrpc::encode(frame.stream, ttrpc::RESPONSE, &response)?;
-            if socket.write_all(&answer).await.is_err() {
-                return Ok(());
-            }
+        let response = answer(&frame, tasks);
+        let answer = ttrpc::encode(frame.stream, ttrpc::RESPONSE, &response)?;
+        if answers.write_all(&answer).await.is_err() {
+            break;
         }
     }
+    Ok(())
 }
 
 fn answer(frame: &Frame, tasks: &Tasks) -> ttrpc::Response {

@@ -56,11 +56,16 @@ impl Tasks {
             }
         }
         // Only now is it known whose shims are shared.
+        let mut leaving = JoinSet::new();
         for Empty { scope, id, bundle, shim, address } in empty {
             tracing::info!(container = %id, namespace = scope.namespace, "no task in its shim");
-            self.shut_down(&shim, &scope, &id, &address).await;
-            self.discard(&bundle, &id);
+            let tasks = self.clone();
+            leaving.spawn(async move {
+                tasks.shut_down(&shim, &scope, &id, &address).await;
+                tasks.discard(&bundle, &id);
+            });
         }
+        while leaving.join_next().await.is_some() {}
         self.remove_dead_sockets().await;
         Ok(())
     }

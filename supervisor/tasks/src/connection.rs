@@ -4,21 +4,20 @@
 //! its stream's answer, so a call that is given up never leaves half a frame behind. When either
 //! half fails, all calls under way fail, and [`Connection::closed`] completes.
 
-use crate::Error;
-use contracts_shim_api::ttrpc::{self, Decoder, KeyValue, Request, Response};
+use crate::{Error, Frames};
+use contracts_shim_api::ttrpc::{self, KeyValue, Request, Response};
 use prost::Message;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Frames that may wait for the writer.
 const WRITE_QUEUE: usize = 64;
-const READ_BUFFER: usize = 4 << 10;
 
 /// Calls that wait for an answer; `None` once the connection has failed.
 type Waiting = Arc<Mutex<Option<HashMap<u32, oneshot::Sender<Response>>>>>;
@@ -123,28 +122,19 @@ async fn write_frames(mut socket: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<
     }
 }
 
-async fn read_frames(
-    mut socket: OwnedReadHalf,
-    waiting: &Waiting,
-) -> Result<(), ttrpc::FrameError> {
-    let mut decoder = Decoder::default();
-    let mut buffer = vec![0; READ_BUFFER];
-    loop {
-        match socket.read(&mut buffer).await {
-            Ok(count @ 1..) => decoder.push(&buffer[..count]),
-            _ => return Ok(()),
+async fn read_frames(socket: OwnedReadHalf, waiting: &Waiting) -> Result<(), ttrpc::FrameError> {
+    let mut frames = Frames::new(socket);
+    while let Some(frame) = frames.next().await? {
+        if frame.kind != ttrpc::RESPONSE {
+            continue;
         }
-        while let Some(frame) = decoder.next_frame()? {
-            if frame.kind != ttrpc::RESPONSE {
-                continue;
-            }
-            let response = Response::decode(frame.body.as_slice())?;
-            let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(caller) = waiting.as_mut().and_then(|calls| calls.remove(&frame.stream)) {
-                let _ = caller.send(response);
-            }
+        let response = Response::decode(frame.body.as_slice())?;
+        let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(caller) = waiting.as_mut().and_then(|calls| calls.remove(&frame.stream)) {
+            let _ = caller.send(response);
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -155,21 +145,16 @@ mod tests {
 
     /// Takes two calls before it answers either, the second first; then hangs up on the third.
     async fn fake_shim(listener: UnixListener) {
-        let (mut socket, _) = listener.accept().await.unwrap();
-        let mut decoder = Decoder::default();
+        let (socket, mut answers) = listener.accept().await.unwrap().0.into_split();
+        let mut frames = Frames::new(socket);
         let mut streams = Vec::new();
-        let mut buffer = [0; 7];
         while streams.len() < 3 {
-            let count = socket.read(&mut buffer).await.unwrap();
-            decoder.push(&buffer[..count]);
-            while let Some(frame) = decoder.next_frame().unwrap() {
-                streams.push(frame.stream);
-                if streams.len() == 2 {
-                    for stream in [streams[1], streams[0]] {
-                        let response = Response::of(&StartResponse { pid: stream });
-                        let frame = ttrpc::encode(stream, ttrpc::RESPONSE, &response).unwrap();
-                        socket.write_all(&frame).await.unwrap();
-                    }
+            streams.push(frames.next().await.unwrap().unwrap().stream);
+            if streams.len() == 2 {
+                for stream in [streams[1], streams[0]] {
+                    let response = Response::of(&StartResponse { pid: stream });
+                    let frame = ttrpc::encode(stream, ttrpc::RESPONSE, &response).unwrap();
+                    answers.write_all(&frame).await.unwrap();
                 }
             }
         }

@@ -19,6 +19,7 @@ mod binary;
 mod bundle;
 mod connection;
 mod error;
+mod frames;
 mod log_pipe;
 mod reaper;
 mod shim;
@@ -27,6 +28,7 @@ mod tasks;
 
 pub use bundle::Layout;
 pub use error::Error;
+pub use frames::Frames;
 pub use reaper::Reaper;
 pub use shim::Scope;
 pub use task::Exit;
