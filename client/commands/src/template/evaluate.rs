@@ -1,7 +1,7 @@
 //! Filling a template in.
 
 use super::Fields;
-use super::functions;
+use super::functions::{self, Culprit};
 use super::parse::{Command, MAX_DEPTH, Node, Operand, Pipeline, Spot, Term, Tree};
 use super::show::show;
 use serde_json::Value;
@@ -211,8 +211,14 @@ impl Scope<'_> {
                 text.ok_or_else(|| at(&command.spot)("no heading".to_owned()))
             }
             Term::Function(name) => functions::call(name, &arguments).map_err(|error| {
-                let argument = error.argument.and_then(|index| rest.get(index));
-                at(argument.map_or(&command.spot, |operand| &operand.spot))(error.why)
+                let spot = match error.culprit {
+                    Culprit::Call => &command.spot,
+                    Culprit::Function => &first.spot,
+                    Culprit::Argument(index) => {
+                        rest.get(index).map_or(&command.spot, |operand| &operand.spot)
+                    }
+                };
+                at(spot)(error.why)
             }),
             Term::Field(path) if !path.is_empty() => self.operand(first, &arguments),
             _ if arguments.is_empty() => self.operand(first, &[]),

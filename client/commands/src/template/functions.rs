@@ -1,7 +1,7 @@
 //! The functions of templates: Go's and Docker's.
 
 use super::printf::printf;
-use super::show::show;
+use super::show::{argument, show};
 use serde_json::Value;
 use std::cmp::Ordering;
 
@@ -45,14 +45,23 @@ pub(super) fn type_name(value: &Value) -> &'static str {
 
 /// A call that failed.
 pub(super) struct CallError {
-    /// The argument that is wrong, where it is one.
-    pub(super) argument: Option<usize>,
+    pub(super) culprit: Culprit,
     pub(super) why: String,
+}
+
+/// What an error names.
+pub(super) enum Culprit {
+    /// The call.
+    Call,
+    /// The function.
+    Function,
+    /// One of the arguments.
+    Argument(usize),
 }
 
 impl From<String> for CallError {
     fn from(why: String) -> Self {
-        Self { argument: None, why }
+        Self { culprit: Culprit::Call, why }
     }
 }
 
@@ -108,7 +117,7 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, CallError> 
         ("join", [Value::Null, _]) => text(String::new()),
         ("join", [other, _]) => {
             let why = format!("wrong type for value; expected []string; got {}", type_name(other));
-            Err(CallError { argument: Some(0), why })
+            Err(CallError { culprit: Culprit::Argument(0), why })
         }
         ("title", [value]) => text(title(&show(value))),
         ("lower", [value]) => text(show(value).to_lowercase()),
@@ -118,7 +127,10 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, CallError> 
             let length = count(length).map_err(fail)?;
             text(show(value).chars().take(length).collect())
         }
-        _ => Err(wrong_number(name, arguments.len()).into()),
+        _ => {
+            let why = wrong_number(name, arguments.len());
+            Err(CallError { culprit: Culprit::Function, why })
+        }
     }
 }
 
@@ -227,14 +239,14 @@ fn print(arguments: &[Value]) -> String {
         if at > 0 && !value.is_string() && !arguments[at - 1].is_string() {
             out.push(' ');
         }
-        out.push_str(&show(value));
+        out.push_str(&argument(value));
     }
     out
 }
 
 /// Go's `Sprintln`.
 fn line(arguments: &[Value]) -> String {
-    let words: Vec<String> = arguments.iter().map(show).collect();
+    let words: Vec<String> = arguments.iter().map(argument).collect();
     words.join(" ") + "\n"
 }
 

@@ -215,7 +215,7 @@ type Chars<'t> = std::iter::Peekable<std::iter::Skip<std::str::CharIndices<'t>>>
 
 /// What follows a backslash, by Go's rules.
 fn escape(chars: &mut Chars<'_>) -> Result<char, String> {
-    let invalid = || "invalid escape in quoted string".to_owned();
+    let invalid = || "invalid syntax".to_owned();
     let digits = match chars.next().ok_or_else(invalid)?.1 {
         'a' => return Ok('\x07'),
         'b' => return Ok('\x08'),

@@ -1,7 +1,7 @@
 //! Go's `Sprintf`, for the values that JSON has.
 
 use super::functions::type_name;
-use super::show::show;
+use super::show::{argument, show};
 use serde_json::Value;
 
 /// Wider padding and longer fractions are a mistake, and a gigabyte of spaces.
@@ -51,7 +51,7 @@ pub(super) fn printf(format: &str, arguments: &[Value]) -> String {
 }
 
 fn typed(value: &Value) -> String {
-    format!("{}={}", type_name(value), show(value))
+    format!("{}={}", type_name(value), argument(value))
 }
 
 /// Reads flags, width and precision.
@@ -92,13 +92,14 @@ impl Form {
         match (verb, value) {
             ('T', _) => type_name(value).to_owned(),
             ('v', Value::Number(number)) => self.signed(number.to_string()),
-            ('v', _) => show(value),
+            ('v', _) => argument(value),
             ('s', Value::Bool(_) | Value::Number(_)) => wrong(),
             ('s' | 'q', Value::String(text)) => {
                 let cut = |most| text.chars().take(most).collect();
                 let text: String = self.precision.map_or_else(|| text.clone(), cut);
                 if verb == 'q' { format!("{text:?}") } else { text }
             }
+            ('s', Value::Null) => "%!s(<nil>)".to_owned(),
             ('s', _) => show(value),
             ('t', Value::Bool(value)) => value.to_string(),
             ('x' | 'X', Value::String(text)) => {

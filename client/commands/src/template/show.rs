@@ -10,18 +10,19 @@ pub(super) fn show(value: &Value) -> String {
         Value::Number(number) => number.to_string(),
         Value::String(text) => text.clone(),
         Value::Array(items) => {
-            format!("[{}]", items.iter().map(inner).collect::<Vec<_>>().join(" "))
+            format!("[{}]", items.iter().map(argument).collect::<Vec<_>>().join(" "))
         }
         Value::Object(members) => {
             let mut members: Vec<_> = members.iter().collect();
             members.sort_by_key(|(name, _)| *name);
             let members: Vec<String> =
-                members.iter().map(|(name, value)| format!("{name}:{}", inner(value))).collect();
+                members.iter().map(|(name, value)| format!("{name}:{}", argument(value))).collect();
             format!("map[{}]", members.join(" "))
         }
     }
 }
 
-fn inner(value: &Value) -> String {
+/// As an argument of a printing function, or within another value.
+pub(super) fn argument(value: &Value) -> String {
     if value.is_null() { "<nil>".to_owned() } else { show(value) }
 }
