@@ -36,7 +36,7 @@ pub(crate) fn check_everything() -> Result<()> {
         run_cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
     })?;
     step("unit tests", || {
-        let mut arguments = vec!["test", "--workspace", "--locked"];
+        let mut arguments = vec!["test", "--workspace", "--locked", "--no-fail-fast"];
         for package in END_TO_END {
             arguments.extend(["--exclude", package]);
         }
