@@ -58,6 +58,8 @@ impl Import {
             progress: self.progress,
             source: None,
         };
+        // Nobody goes on with an archive that broke off: its stream is gone.
+        work.lease.release();
         let reader = work.clone();
         let read = move || {
             let place = Place {

@@ -25,6 +25,7 @@ use crate::lease::TransferLease;
 use crate::platform;
 use crate::progress::Progress;
 use crate::reference::Reference;
+use base_errors::{Classify, Kind};
 use base_ids::Digest;
 use base_oci::image::{Descriptor, Manifest, Platform};
 use std::collections::HashMap;
@@ -86,12 +87,12 @@ impl Pull {
             progress: self.progress,
             source: Some((Arc::new(registry), labels)),
         };
-        work.image(&root, destination).await?;
-        base_faults::reach(WHOLE);
-        work.store
-            .name_image(&work.namespace, &destination.name, &root, &destination.labels)
-            .await?;
-        base_faults::reach(NAMED);
+        let done = work.finish(&root, destination).await;
+        if done.as_ref().err().is_none_or(|error| error.kind() == Kind::ResourceExhausted) {
+            // All is named; or the disk is full, and what was stored would keep it so.
+            work.lease.release();
+        }
+        done?;
         work.progress.event("complete", &self.text);
         Ok(root)
     }
@@ -108,6 +109,16 @@ impl Pull {
 }
 
 impl Work {
+    /// Brings in an image and gives it its name, which is the last thing that it gets.
+    async fn finish(&self, root: &Descriptor, destination: &Destination) -> Result<(), PullError> {
+        self.image(root, destination).await?;
+        base_faults::reach(WHOLE);
+        let (namespace, name) = (&self.namespace, &destination.name);
+        self.store.name_image(namespace, name, root, &destination.labels).await?;
+        base_faults::reach(NAMED);
+        Ok(())
+    }
+
     /// Brings in everything that `root` leads to for the wanted platforms, and unpacks it.
     pub(crate) async fn image(
         &self,

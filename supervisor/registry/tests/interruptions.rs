@@ -11,7 +11,10 @@ mod process;
 #[path = "support/supervisor.rs"]
 mod supervisor;
 
+use contracts_supervisor_api::Timestamp;
 use contracts_supervisor_api::any::pack;
+use contracts_supervisor_api::labels::GC_EXPIRE;
+use contracts_supervisor_api::services::leases::Lease;
 use contracts_supervisor_api::types::transfer::OciRegistry;
 use fake_registry::{Answer, FakeRegistry, Objects, hex, image, layer};
 use process::Process;
@@ -309,6 +312,41 @@ async fn a_blob_that_is_too_short_too_long_or_another_is_refused() {
         }
         assert_whole(root.path(), &supervisor, &reference);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_failed_pull_had_stored_is_kept_for_the_next_one() {
+    let (objects, digests) = three_layers();
+    let withheld = Arc::new(AtomicBool::new(true));
+    let registry = FakeRegistry::start(objects, {
+        let (withheld, last) = (Arc::clone(&withheld), digests[2].clone());
+        move |asked| {
+            if asked.path.contains(&last) && withheld.load(Ordering::SeqCst) {
+                // The others have come by the time of the last try.
+                return Answer::Other("503 Service Unavailable", Vec::new(), Vec::new());
+            }
+            Answer::Right
+        }
+    });
+    let reference = format!("{}/n:t", registry.address);
+    let root = place();
+    let supervisor = Supervisor::start(root.path()).await;
+    pull(&supervisor, &reference).await.unwrap_err();
+    // As the supervisor does when a transfer has ended.
+    let garbage = supervisor_metadata::gc::collect(&supervisor.records).await.unwrap();
+    assert!(garbage.is_empty(), "{garbage:?}");
+    withheld.store(false, Ordering::SeqCst);
+    pull(&supervisor, &reference).await.unwrap();
+    for digest in &digests[..2] {
+        assert_eq!(registry.asked_for(digest).len(), 1);
+    }
+    let kept = until("the pull's lease to be gone", Duration::from_secs(20), || {
+        let leases: Vec<Lease> = supervisor.records.list(NAMESPACE).unwrap();
+        if leases.len() == 1 { Ok(leases) } else { Err(leases.len().to_string()) }
+    });
+    let expiry: Timestamp = kept[0].labels[GC_EXPIRE].parse().unwrap();
+    let left = expiry.seconds - supervisor_metadata::now().seconds;
+    assert!((1..=3600).contains(&left), "{left}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
