@@ -10,7 +10,6 @@
 mod activation;
 mod arguments;
 mod configuration;
-mod log;
 mod programs;
 mod roots;
 mod serve;
@@ -18,9 +17,9 @@ mod signals;
 mod supervisor;
 
 use arguments::Arguments;
+use base_subscriber::Log;
 use clap::{CommandFactory, FromArgMatches};
 use configuration::Settings;
-use log::Log;
 use roots::Roots;
 use signals::Signals;
 use std::process::ExitCode;
@@ -51,7 +50,8 @@ fn main() -> ExitCode {
         println!("configuration OK");
         return ExitCode::SUCCESS;
     }
-    let log = log::start(settings.arguments.log_level());
+    let level = settings.arguments.log_level();
+    let log = base_subscriber::start("daemon", &["daemon", "gantryd"], level);
     if let Err(error) = activation::keep_from_children() {
         tracing::warn!(%error, "descriptors are passed on to the supervisor");
     }

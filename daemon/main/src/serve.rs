@@ -3,10 +3,10 @@
 use crate::activation::Passed;
 use crate::arguments::Arguments;
 use crate::configuration::Settings;
-use crate::log::Log;
 use crate::signals::{Request, Signals};
 use crate::supervisor::OwnSupervisor;
 use anyhow::{Context, bail};
+use base_subscriber::Log;
 use contracts_engine_api::ApiVersion;
 use daemon_engine::Engine;
 use daemon_http::{Activity, Listener, Options, TlsFiles};

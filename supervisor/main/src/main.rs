@@ -9,7 +9,6 @@
 mod arguments;
 mod favor_dynmods;
 mod lock;
-mod log;
 mod serve;
 
 use clap::Parser;
@@ -22,7 +21,7 @@ const BLOCKING: usize = 16;
 
 fn main() -> ExitCode {
     let arguments = arguments::Arguments::parse();
-    log::start(arguments.log_level.into());
+    base_subscriber::start("supervisor", &["supervisor", "gantry"], arguments.log_level.into());
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

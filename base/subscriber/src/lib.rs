@@ -1,5 +1,11 @@
-//! The log on standard error: the same lines that shim and runtime write, with the fields of the
-//! spans around them, so that one `trace_id` finds a request in all programs' logs.
+//! The log of the programs that use `tracing`: on standard error, the same lines that shim and
+//! runtime write with `base_telemetry::logger`, with the fields of the spans around them, so that one
+//! `trace_id` finds a request in all programs' logs. Apart from `base-telemetry`, because shim and
+//! runtime link no tracing crate.
+//!
+//! Entry point: [`start`].
+
+#![forbid(unsafe_code)]
 
 use base_telemetry::logger::{self, Format};
 use std::fmt::Debug;
@@ -11,11 +17,12 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Registry, reload};
 
 /// The log, whose level can be changed while it is written.
-pub(crate) struct Log(reload::Handle<Lines, Registry>);
+pub struct Log(reload::Handle<Lines, Registry>);
 
-/// Starts to log what is at least this important; of other people's crates only warnings.
-pub(crate) fn start(level: LevelFilter) -> Log {
-    let (lines, handle) = reload::Layer::new(Lines { level });
+/// Starts to log what is at least this important, as `program`; of crates whose names begin with
+/// none of `ours` only warnings.
+pub fn start(program: &'static str, ours: &'static [&'static str], level: LevelFilter) -> Log {
+    let (lines, handle) = reload::Layer::new(Lines { program, ours, level });
     let subscriber = tracing_subscriber::registry().with(lines);
     // A second subscriber in one process is a test's mistake, and the first one stays.
     let _ = tracing::subscriber::set_global_default(subscriber);
@@ -24,13 +31,15 @@ pub(crate) fn start(level: LevelFilter) -> Log {
 
 impl Log {
     /// Logs from now on what is at least this important.
-    pub(crate) fn set(&self, level: LevelFilter) {
+    pub fn set(&self, level: LevelFilter) {
         // It fails only where the subscriber is gone, and with it the log.
         let _ = self.0.modify(|lines| lines.level = level);
     }
 }
 
-pub(crate) struct Lines {
+struct Lines {
+    program: &'static str,
+    ours: &'static [&'static str],
     level: LevelFilter,
 }
 
@@ -58,8 +67,7 @@ impl Visit for Fields {
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        let target = metadata.target();
-        let ours = target.starts_with("daemon") || target.starts_with("gantryd");
+        let ours = self.ours.iter().any(|ours| metadata.target().starts_with(ours));
         *metadata.level() <= if ours { self.level } else { self.level.min(LevelFilter::WARN) }
     }
 
@@ -83,13 +91,13 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut own = Fields::default();
         event.record(&mut own);
-        let mut named = own.named;
+        let mut named = vec![("program", self.program.to_owned())];
+        named.append(&mut own.named);
         for span in context.event_scope(event).into_iter().flatten() {
             if let Some(fields) = span.extensions().get::<Fields>() {
                 named.extend(fields.named.iter().cloned());
             }
         }
-        named.push(("program", "daemon".to_owned()));
         let fields: Vec<(&str, &str)> = named.iter().map(|(k, v)| (*k, v.as_str())).collect();
         let level = match *event.metadata().level() {
             Level::ERROR => logger::Level::Error,
@@ -97,6 +105,6 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
             Level::INFO => logger::Level::Info,
             Level::DEBUG | Level::TRACE => logger::Level::Debug,
         };
-        logger::write(&mut std::io::stderr(), Format::Text, level, &own.message, &fields);
+        logger::write(&mut std::io::stderr().lock(), Format::Text, level, &own.message, &fields);
     }
 }
