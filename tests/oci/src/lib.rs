@@ -1,6 +1,12 @@
-//! End-to-end tests: our supervisor, shim and runtime under the originals' clients and engines.
+//! End-to-end tests: our supervisor, shim and runtime under the originals' clients and engines, the
+//! runtime under OCI's validation programs ([`runtime_tools`]), and replays of what was wrong with
+//! other runtimes ([`bundle`], [`race`]).
 
 #![forbid(unsafe_code)]
+
+pub mod bundle;
+pub mod race;
+pub mod runtime_tools;
 
 use std::path::Path;
 use tests_harness::reference::{archive, ctr};

@@ -1,0 +1,55 @@
+//! `cargo xtask validate`: OCI's validation programs on several runtimes, side by side.
+//!
+//! Prints the table of `docs/compat/oci-runtime.md`. Without arguments the runtimes are Debian's runc
+//! and crun and ours.
+
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use tests_oci::bundle::runtime;
+use tests_oci::runtime_tools::{Outcome, Set};
+
+fn main() {
+    let mut runtimes: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    if runtimes.is_empty() {
+        runtimes = vec!["/usr/sbin/runc".into(), "/usr/bin/crun".into(), runtime()];
+    }
+    for set in Set::ALL {
+        let runs: Vec<_> = runtimes.iter().map(|runtime| set.run(runtime)).collect();
+        println!("\n### {}\n\n| program | {} |", set.version(), names(&runtimes).join(" | "));
+        println!("|---|{}", "---|".repeat(runtimes.len()));
+        let programs: BTreeSet<&String> = runs.iter().flat_map(|run| run.keys()).collect();
+        for program in &programs {
+            let cells: Vec<String> = runs.iter().map(|run| cell(run.get(*program))).collect();
+            println!("| {program} | {} |", cells.join(" | "));
+        }
+        let totals: Vec<String> = runs.iter().map(|run| total(run.values())).collect();
+        println!("| **{} programs** | {} |", programs.len(), totals.join(" | "));
+    }
+}
+
+fn names(runtimes: &[PathBuf]) -> Vec<String> {
+    let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    runtimes.iter().map(name).collect()
+}
+
+fn cell(outcome: Option<&Outcome>) -> String {
+    match outcome {
+        Some(outcome) if outcome.passed() => format!("{}", outcome.ok),
+        Some(outcome) if outcome.ended => {
+            format!("**{} of {}**", outcome.not_ok, outcome.ok + outcome.not_ok)
+        }
+        Some(outcome) => {
+            format!("**ended early** ({} of {})", outcome.not_ok, outcome.ok + outcome.not_ok)
+        }
+        None => "not run".to_owned(),
+    }
+}
+
+fn total<'a>(outcomes: impl Iterator<Item = &'a Outcome> + Clone) -> String {
+    let (ok, not_ok) = outcomes
+        .clone()
+        .fold((0, 0), |(ok, not_ok), outcome| (ok + outcome.ok, not_ok + outcome.not_ok));
+    format!("{} pass; {ok} ok, {not_ok} not", outcomes.filter(|outcome| outcome.passed()).count())
+}
