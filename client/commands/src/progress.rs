@@ -92,18 +92,20 @@ fn text(message: &Message, figures: Option<&str>) -> String {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "four digits are shown")]
 fn figures(detail: &Detail, width: u16) -> String {
     let (current, total) = (detail.current, detail.total);
     if current <= 0 && total <= 0 {
         return String::new();
     }
-    let size = |bytes: i64| match detail.units.as_str() {
-        "" => quantity::human_size(bytes as f64),
-        units => format!("{bytes} {units}"),
+    // A count of something else than bytes has no column of its own.
+    let counts = match (detail.units.as_str(), total > 0 && current <= total) {
+        ("", true) => format!("{:>8}/{}", bytes(current), bytes(total)),
+        ("", false) => format!("{:>8}", bytes(current)),
+        (units, true) => format!("{current}/{total} {units}"),
+        (units, false) => format!("{current} {units}"),
     };
     if total <= 0 {
-        return format!("{:>8}", size(current));
+        return counts;
     }
     let done = usize::try_from(current.max(0) * 50 / total).unwrap_or(0).min(BAR_WIDTH);
     let mut out = String::new();
@@ -111,12 +113,14 @@ fn figures(detail: &Detail, width: u16) -> String {
         out = format!("[{}>{}] ", "=".repeat(done), " ".repeat(BAR_WIDTH - done));
     }
     if !detail.hidecounts {
-        out += &format!("{:>8}", size(current));
-        if current <= total {
-            out += &format!("/{}", size(total));
-        }
+        out += &counts;
     }
     out
+}
+
+#[expect(clippy::cast_precision_loss, reason = "four digits are shown")]
+fn bytes(count: i64) -> String {
+    quantity::human_size(count as f64)
 }
 
 #[cfg(test)]
@@ -146,6 +150,26 @@ mod tests {
         assert!(display.render(&layer("a", "Done", 0, 0)).starts_with("\x1b[2A"));
         assert_eq!(display.render(&Message::status("x")), "x\n");
         assert!(display.render(&layer("a", "again", 0, 0)).starts_with('\n'));
+    }
+
+    #[test]
+    fn figures_are_bytes_or_a_count_of_something() {
+        let detail = |current, total, units: &str| Detail {
+            current,
+            total,
+            units: units.to_owned(),
+            ..Detail::default()
+        };
+        for (detail, wanted) in [
+            (detail(0, 0, ""), ""),
+            (detail(5, 0, ""), "      5B"),
+            (detail(5, 10, ""), "      5B/10B"),
+            (detail(11, 10, ""), "     11B"),
+            (detail(1, 0, "s"), "1 s"),
+            (detail(1, 3, "files"), "1/3 files"),
+        ] {
+            assert_eq!(figures(&detail, 80), wanted, "{detail:?}");
+        }
     }
 
     #[test]

@@ -77,7 +77,7 @@ fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
 fn list(session: &Session, all: bool) -> Result<Vec<String>, Failure> {
     let containers: Vec<Summary> =
         session.client.get("/containers/json").flag("all", all).fetch()?;
-    Ok(containers.into_iter().map(|container| container.id).collect())
+    Ok(containers.iter().map(|container| show::id(&container.id, false).to_owned()).collect())
 }
 
 /// One sample of each, all at once: the daemon takes a second for each.

@@ -147,6 +147,11 @@ fn plugins(lines: &mut Lines, info: &Info) {
     lines.add(2, "Network", list(&info.plugins.network));
     lines.add_if(2, "Authorization", &list(&info.plugins.authorization));
     lines.add(2, "Log", list(&info.plugins.log));
+    let directories = info.cdi_spec_dirs.as_deref().unwrap_or_default();
+    if !directories.is_empty() {
+        lines.text(1, "CDI spec directories:");
+        directories.iter().for_each(|directory| lines.text(2, directory));
+    }
 }
 
 fn runtimes(lines: &mut Lines, info: &Info) {

@@ -5,6 +5,7 @@ use super::figures::Figures;
 use crate::failure::Failure;
 use crate::output;
 use crate::session::Session;
+use crate::show;
 use crate::terminal;
 use client_http::Client;
 use contracts_engine_api::container::StatsResponse;
@@ -182,11 +183,12 @@ fn follow_lives(client: &Arc<Client>, shared: &Arc<Shared>, of: Follow) -> Resul
     let response = client.get("/events").query("filters", filters.to_json()).send()?;
     lines(response.into_body(), |line| {
         let Ok(event) = decode::from_slice::<Message>(line) else { return Some(()) };
-        let id = &event.actor.id;
+        // As the list names them.
+        let id = show::id(&event.actor.id, false);
         if event.action == begin {
             add(client, shared, id);
         } else {
-            shared.change(|state| state.containers.retain(|known| known.name != *id));
+            shared.change(|state| state.containers.retain(|known| known.name != id));
         }
         Some(())
     })
