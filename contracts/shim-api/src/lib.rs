@@ -4,6 +4,10 @@
 //! v3, task events), but for our stdio scheme and its attach socket ([`stdio`], [`attach`]), which
 //! ARCHITECTURE.md describes, and for [`exit`]. Nothing does input or output: the codecs take and
 //! give bytes, so that the shim's event loop and the supervisor's async code use the same ones.
+//!
+//! In reading order: [`task`] (the service), [`types`] and [`options`] (what it takes), [`events`]
+//! and [`metrics`] (what it tells), [`ttrpc`] (frames), [`bootstrap`] (how a shim is started),
+//! [`stdio`] (where streams go), [`attach`] (the attach socket), [`exit`] (the status on disk).
 
 #![forbid(unsafe_code)]
 
