@@ -26,7 +26,8 @@ const REPLACE: &str = "replace";
 /// A conversation with systemd.
 pub(super) struct Manager {
     connection: Connection,
-    is_on_bus: bool,
+    /// Whether jobs' ends reach it: without a bus they always do.
+    hears_of_jobs: bool,
 }
 
 impl Manager {
@@ -39,7 +40,7 @@ impl Manager {
         let mut failure = None;
         for (path, is_on_bus) in sockets {
             match Connection::open(&path, is_on_bus, TIME_LIMIT) {
-                Ok(connection) => return Ok(Self { connection, is_on_bus }),
+                Ok(connection) => return Ok(Self { connection, hears_of_jobs: !is_on_bus }),
                 // Only where the bus is not there is the other door tried.
                 Err(source) => {
                     failure.get_or_insert(Error::Connect { path, source });
@@ -132,13 +133,13 @@ impl Manager {
     /// Makes a call that begins a job, and waits for the job's end.
     fn run_job(&mut self, call: &'static str, unit: &str, args: &[Value]) -> Result<(), Error> {
         let failed = |call| move |source| Error::Call { call, source };
-        if self.is_on_bus {
-            // Before the job can end. Twice is once.
+        if !self.hears_of_jobs {
             let rule = format!(
                 "type='signal',sender='{DESTINATION}',interface='{INTERFACE}',member='{JOB_REMOVED}'"
             );
             self.connection.add_match(&rule).map_err(failed("AddMatch"))?;
             let _ = self.connection.call(MANAGER, "Subscribe", &[]).map_err(failed("Subscribe"))?;
+            self.hears_of_jobs = true;
         }
         let answer = self.connection.call(MANAGER, call, args).map_err(failed(call))?;
         let Some(Value::Path(job)) = answer.arguments.first() else {
