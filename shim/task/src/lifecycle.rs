@@ -345,13 +345,17 @@ impl Server {
         let mut numbers: Vec<u32> = container.execs.into_values().collect();
         numbers.push(container.init);
         for number in numbers {
-            if let Some(process) = self.processes.remove(&number) {
-                for waiter in process.waiters {
-                    self.answer_gone(waiter);
-                }
-                self.let_linger(number, process.stdio);
-            }
+            self.drop_process(number);
         }
+    }
+
+    /// Drops a process: who still waits for it learns that it is gone, its output lingers.
+    pub(crate) fn drop_process(&mut self, number: u32) {
+        let Some(process) = self.processes.remove(&number) else { return };
+        for waiter in process.waiters {
+            self.answer_gone(waiter);
+        }
+        self.let_linger(number, process.stdio);
     }
 
     /// Drops a container that could be made and cannot be kept, and has it removed.

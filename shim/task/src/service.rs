@@ -15,7 +15,7 @@ use base_faults::{Step, reach, step};
 use base_oci::runtime::Resources;
 use base_telemetry::TRACEPARENT;
 use base_telemetry::logger::Level;
-use contracts_shim_api::events::{TaskDelete, TaskExecAdded, TaskIo};
+use contracts_shim_api::events::{TaskExecAdded, TaskIo};
 use contracts_shim_api::options::ProcessDetails;
 use contracts_shim_api::task::{
     CloseIoRequest, ConnectRequest, ConnectResponse, CreateTaskRequest, DeleteRequest,
@@ -169,25 +169,17 @@ impl Server {
             State::Added(_) => None,
             _ => return Err(process.state.refuse("delete")),
         };
-        let event = TaskDelete {
-            container_id: request.id.clone(),
+        let response = DeleteResponse {
             pid: process.pid,
             exit_status: exit.map_or(0, |exit| exit.status),
             exited_at: exit.map(|exit| exit.at),
-            id: request.exec_id.clone(),
         };
-        if let Some(process) = self.processes.remove(&number) {
-            self.let_linger(number, process.stdio);
-        }
+        // No event: containerd's shim tells of the deletion of containers only.
+        self.drop_process(number);
         if let Some(container) = self.containers.get_mut(&request.id) {
             container.execs.remove(&request.exec_id);
         }
-        self.publish(&event);
-        Ok(Answer::of(&DeleteResponse {
-            pid: event.pid,
-            exit_status: event.exit_status,
-            exited_at: event.exited_at,
-        }))
+        Ok(Answer::of(&response))
     }
 
     fn pids(&mut self, request: &PidsRequest, reply: Reply) -> Result<Answer, TaskError> {

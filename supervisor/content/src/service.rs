@@ -4,8 +4,9 @@ mod read;
 mod write;
 
 use crate::request::{blocking, filters, lease, namespace};
-use crate::{ContentStore, IngestStatus};
+use crate::{ContentError, ContentStore, IngestStatus};
 use base_ids::Digest;
+use contracts_supervisor_api::events::ContentDelete;
 use contracts_supervisor_api::services::content::content_server::Content;
 use contracts_supervisor_api::services::content::{
     AbortRequest, DeleteContentRequest, InfoRequest, InfoResponse, ListContentRequest,
@@ -13,7 +14,9 @@ use contracts_supervisor_api::services::content::{
     ReadContentResponse, Status as WireStatus, StatusRequest, StatusResponse, UpdateRequest,
     UpdateResponse, WriteContentRequest, WriteContentResponse,
 };
+use contracts_supervisor_api::topics;
 use futures_util::stream::{self, BoxStream, StreamExt};
+use supervisor_events::Exchange;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 /// Records sent in one message of a list.
@@ -22,13 +25,20 @@ const PAGE: usize = 100;
 /// The gRPC service.
 pub struct ContentService {
     store: ContentStore,
+    events: Exchange,
 }
 
 impl ContentService {
     /// A service over `store`.
     #[must_use]
     pub fn new(store: ContentStore) -> Self {
-        Self { store }
+        Self { store, events: Exchange::default() }
+    }
+
+    /// The same, telling on this exchange what it changed.
+    #[must_use]
+    pub fn announcing(self, events: Exchange) -> Self {
+        Self { events, ..self }
     }
 }
 
@@ -81,7 +91,14 @@ impl Content for ContentService {
         let namespace = namespace(request.metadata())?;
         let digest = digest(&request.get_ref().digest)?;
         let store = self.store.clone();
-        blocking(move || store.delete(&namespace, &digest)).await?;
+        let events = self.events.clone();
+        blocking(move || {
+            store.delete(&namespace, &digest)?;
+            let event = ContentDelete { digest: digest.to_string() };
+            events.publish(&namespace, topics::CONTENT_DELETE, &event);
+            Ok::<_, ContentError>(())
+        })
+        .await?;
         Ok(Response::new(()))
     }
 

@@ -212,7 +212,10 @@ fn router(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .layer(TraceLayer)
         .add_service(sized!(ContainersServer, ContainersService(supervisor.clone())))
-        .add_service(sized!(ContentServer, ContentService::new(content.clone())))
+        .add_service(sized!(
+            ContentServer,
+            ContentService::new(content.clone()).announcing(events.clone())
+        ))
         .add_service(sized!(DiffServer, DiffService::new(content, snapshots)))
         .add_service(sized!(EventsServer, EventsService(supervisor.clone())))
         .add_service(sized!(HealthServer, HealthService))

@@ -99,6 +99,11 @@ fn an_exec_runs_beside_init_and_is_deleted_apart() {
     shim.kill("", 15).unwrap_or_else(|status| panic!("{status:?}"));
     shim.kill("", 9).unwrap();
     shim.wait("");
+    // Events come in order: the deletion of an exec is none.
+    shim.wait_for_topics("/tasks/exit", 2);
+    let topics = ["/tasks/create", "/tasks/start", "/tasks/exec-added", "/tasks/exec-started"];
+    assert_eq!(shim.topics()[..4], topics);
+    assert_eq!(shim.topics()[4..], ["/tasks/exit", "/tasks/exit"]);
     assert_eq!(shim.kill("", 9).unwrap_err().message, "process already finished: not found");
     assert_eq!(shim.begin("").unwrap_err().message, "cannot start a stopped process");
 }

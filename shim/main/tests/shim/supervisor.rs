@@ -206,7 +206,13 @@ impl Shim {
 
     /// Waits for an event.
     pub(crate) fn wait_for_topic(&self, topic: &str) {
-        wait_for(topic, || self.topics().iter().any(|other| other == topic).then_some(()));
+        self.wait_for_topics(topic, 1);
+    }
+
+    /// Waits for so many events of a topic.
+    pub(crate) fn wait_for_topics(&self, topic: &str, count: usize) {
+        let come = || self.topics().iter().filter(|other| *other == topic).count();
+        wait_for(topic, || (come() >= count).then_some(()));
     }
 
     /// Asks the shim to leave, with whatever it has.

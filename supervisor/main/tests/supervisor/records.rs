@@ -1,11 +1,15 @@
 //! Services that are about records alone.
 
 use crate::program::{Program, wait_for};
-use contracts_supervisor_api::Any;
+use contracts_supervisor_api::events::ContentDelete;
 use contracts_supervisor_api::services::containers::containers_client::ContainersClient;
 use contracts_supervisor_api::services::containers::{
     Container, CreateContainerRequest, DeleteContainerRequest, ListContainersRequest,
     container::Runtime,
+};
+use contracts_supervisor_api::services::content::content_client::ContentClient;
+use contracts_supervisor_api::services::content::{
+    DeleteContentRequest, WriteAction, WriteContentRequest,
 };
 use contracts_supervisor_api::services::events::SubscribeRequest;
 use contracts_supervisor_api::services::events::events_client::EventsClient;
@@ -27,12 +31,13 @@ use contracts_supervisor_api::services::snapshots::{
 };
 use contracts_supervisor_api::tonic::{Code, Request};
 use contracts_supervisor_api::types::Descriptor;
+use contracts_supervisor_api::{Any, any};
 
 fn container(id: &str, ephemeral: bool) -> Container {
     let mut container = Container {
         id: id.to_owned(),
         runtime: Some(Runtime { name: "io.containerd.runc.v2".to_owned(), options: None }),
-        spec: Some(Any { type_url: contracts_supervisor_api::any::SPEC.to_owned(), value: vec![] }),
+        spec: Some(Any { type_url: any::SPEC.to_owned(), value: vec![] }),
         ..Container::default()
     };
     if ephemeral {
@@ -191,4 +196,27 @@ async fn what_becomes_of_a_snapshot_is_told() {
         topics.push(stream.message().await.unwrap().unwrap().topic);
     }
     assert_eq!(topics, ["/snapshot/prepare", "/snapshot/commit", "/snapshot/remove"]);
+}
+
+#[tokio::test]
+async fn the_deletion_of_a_blob_is_told() {
+    let program = Program::start().await;
+    let mut contents = ContentClient::new(program.channel.clone());
+    let mut events = EventsClient::new(program.channel.clone());
+    let subscribe = SubscribeRequest { filters: vec!["topic==/content/delete".to_owned()] };
+    let mut stream = events.subscribe(subscribe).await.unwrap().into_inner();
+    let write = WriteContentRequest {
+        action: WriteAction::Commit.into(),
+        r#ref: "ingest".to_owned(),
+        data: b"hello\n".as_slice().into(),
+        ..WriteContentRequest::default()
+    };
+    let messages = tokio_stream::iter([write]);
+    let mut answers = contents.write(program.request(messages)).await.unwrap().into_inner();
+    let digest = answers.message().await.unwrap().unwrap().digest;
+    let delete = DeleteContentRequest { digest: digest.clone() };
+    contents.delete(program.request(delete)).await.unwrap();
+    let envelope = stream.message().await.unwrap().unwrap();
+    let event: ContentDelete = any::unpack(envelope.event.as_ref().unwrap()).unwrap();
+    assert_eq!(event.digest, digest);
 }
