@@ -109,13 +109,14 @@ pub(crate) fn take_turns(
     Ok(samples)
 }
 
-/// How often each contender runs in a turn, by how long it took before.
+/// How often each contender runs in a turn, by how long it took before: those are fast that take
+/// less than the rest before them, or much less than the slowest.
 fn times_in_a_turn(before: &[Samples], fast_runs: usize) -> Vec<usize> {
-    /// Whoever is so much faster than the slowest is fast.
+    /// So much less than the slowest.
     const FAST: u32 = 5;
     let slowest = before.iter().map(Samples::median).max().unwrap_or_default();
-    let times = |samples: &Samples| if samples.median() * FAST < slowest { fast_runs } else { 1 };
-    before.iter().map(times).collect()
+    let fast = |time: Duration| time < REST || time * FAST < slowest;
+    before.iter().map(|samples| if fast(samples.median()) { fast_runs } else { 1 }).collect()
 }
 
 /// The order of a turn: the turn's number, read as the number of a permutation.
@@ -136,9 +137,9 @@ mod tests {
 
     #[test]
     fn fast_contenders_run_more_often() {
-        let took = [500.0, 99.0, 20.0].map(|time| Samples::from_milliseconds([time]));
-        assert_eq!(times_in_a_turn(&took, 7), [1, 7, 7]);
-        assert_eq!(times_in_a_turn(&took[1..], 7), [1, 1]);
+        let took = [900.0, 300.0, 150.0, 20.0].map(|time| Samples::from_milliseconds([time]));
+        assert_eq!(times_in_a_turn(&took, 7), [1, 1, 7, 7]);
+        assert_eq!(times_in_a_turn(&took[1..3], 7), [1, 1]);
     }
 
     #[test]

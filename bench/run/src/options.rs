@@ -7,8 +7,8 @@ Usage: cargo xtask bench [OPTIONS]
 
 Options:
   --runs N          Turns, in each of which every contender runs (default 30)
-  --fast-runs N     Runs in each turn of contenders that take less than a fifth of the slowest one's
-                    time (default 5): their p99 is of many runs for little time
+  --fast-runs N     Runs in each turn of contenders that take less than 100 ms, or than a fifth of the
+                    slowest one's time (default 5): their p99 is of many runs for little time
   --newest          Also the newest dockerd and runc, built from their Go modules where they are
                     not in ~/.cache/gantry-peers/bin
   --sequence N      Runs one after the other with an empty pool (default 100)
