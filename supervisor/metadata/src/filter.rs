@@ -4,7 +4,7 @@
 //! filters   any of several expressions                 labels."a.b/c"==x     name~="^docker.io/"
 //! filter    selector , selector …   all must match     id==a,runtime.name!=b
 //! selector  path [operator value]   alone: is present  labels.keep
-//! path      word or "quoted", joined by dots
+//! path      word or "quoted", joined by dots; space may stand before anything
 //! operator  ==  !=  ~= (regular expression)
 //! value     word up to the next comma, "quoted", or after ~= also /quoted/ and |quoted|
 //! ```
@@ -119,11 +119,11 @@ struct Parser<'a> {
 impl<'a> Parser<'a> {
     fn filter(mut self) -> Result<Vec<Selector>, Error> {
         let mut selectors = Vec::new();
-        while !self.rest().is_empty() {
+        while !self.is_at_end() {
             selectors.push(self.selector()?);
-            if !self.rest().is_empty() {
+            if !self.is_at_end() {
                 self.expect(",", "a comma or the end")?;
-                if self.rest().is_empty() {
+                if self.is_at_end() {
                     return Err(self.wrong("a field after the comma"));
                 }
             }
@@ -153,6 +153,7 @@ impl<'a> Parser<'a> {
     }
 
     fn field(&mut self) -> Result<String, Error> {
+        self.skip_space();
         if self.rest().starts_with('"') {
             return self.quoted('"');
         }
@@ -162,6 +163,7 @@ impl<'a> Parser<'a> {
     }
 
     fn value(&mut self, quotes: &[char]) -> Result<String, Error> {
+        self.skip_space();
         match self.rest().chars().next() {
             Some(quote) if quotes.contains(&quote) => self.quoted(quote),
             _ => match self.up_to(|c| c == ',' || c.is_whitespace()) {
@@ -205,7 +207,18 @@ impl<'a> Parser<'a> {
         taken
     }
 
+    /// Space may stand before anything: `ctr` writes `type==T, id==I`.
+    fn skip_space(&mut self) {
+        self.up_to(|c| !c.is_whitespace());
+    }
+
+    fn is_at_end(&mut self) -> bool {
+        self.skip_space();
+        self.rest().is_empty()
+    }
+
     fn take(&mut self, token: &str) -> bool {
+        self.skip_space();
         let found = self.rest().starts_with(token);
         if found {
             self.at += token.len();
@@ -256,6 +269,8 @@ mod tests {
             "runtime.name==io.containerd.gantry.v2",
             r"image~=/^docker\.io\/library\//",
             "image~=|:1$|",
+            "id==web, image~=nginx",
+            " id == web ,labels . keep ",
             "",
         ] {
             assert!(selects(&[yes]), "{yes}");
