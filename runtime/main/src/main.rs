@@ -79,10 +79,10 @@ fn run(args: &[String]) -> u8 {
     // With the trace's id, for whoever follows one request through the programs.
     log.debug(&format!("command {name}"));
     if command.joins_containers
-        && let Err(error) = runtime_container::seal()
+        && let Err(failure) = keep_to_itself(&parsed)
     {
-        log.error(&error.message());
-        return 1;
+        log.error(&failure.to_string());
+        return failure.code();
     }
     let root = global.value("root").map_or_else(default_root, PathBuf::from);
     let systemd_cgroup = global.has("systemd-cgroup");
@@ -94,6 +94,15 @@ fn run(args: &[String]) -> u8 {
             failure.code()
         }
     }
+}
+
+/// Runs on from a file that no container can write to, and keeps what its caller left open from
+/// hooks: they inherit what is not closed by their exec.
+fn keep_to_itself(parsed: &Parsed) -> Result<(), Failure> {
+    runtime_container::seal()?;
+    let preserved: u32 = parsed.flags.number("preserve-fds")?.unwrap_or(0);
+    kernel_sys::close_on_exec_from(preserved.saturating_add(3))
+        .map_err(|errno| Failure::Other(format!("close the caller's descriptors: {errno}")))
 }
 
 /// Where containers' state is when `--root` does not say.

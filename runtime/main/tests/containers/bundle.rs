@@ -77,7 +77,9 @@ impl Bundle {
     /// A command line of the runtime.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         std::fs::write(self.path().join("config.json"), self.config.to_string()).unwrap();
-        let mut command = Command::new(PROGRAM);
+        // Another runtime, to prove the tests themselves on.
+        let program = std::env::var_os("TEST_RUNTIME").unwrap_or_else(|| PROGRAM.into());
+        let mut command = Command::new(program);
         command.arg("--root").arg(self.state_root()).args(args).current_dir(self.path());
         command.stdin(Stdio::null());
         command

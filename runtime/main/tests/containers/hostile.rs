@@ -97,8 +97,12 @@ fn a_user_that_is_no_number_is_refused_by_exec() {
 }
 
 #[test]
-fn no_descriptor_of_the_caller_reaches_the_program_unless_it_is_asked_for() {
-    let bundle = Bundle::script("ls /proc/self/fd | grep -v ^3$");
+fn no_descriptor_of_the_caller_reaches_the_program_or_a_hook_unless_it_is_asked_for() {
+    let mut bundle = Bundle::script("ls /proc/self/fd | grep -v ^3$");
+    let seen = bundle.path().join("seen");
+    let hook = format!("readlink /proc/self/fd/7 /proc/self/fd/8 > {} || true", seen.display());
+    bundle.config["hooks"] = json!({"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", hook],
+            "env": ["PATH=/bin:/usr/bin"]}]});
     // Two further descriptors, as a careless caller leaves them open.
     let script = format!(
         "exec 7</etc/passwd 8</etc; exec {} --root {} run {}",
@@ -113,6 +117,7 @@ fn no_descriptor_of_the_caller_reaches_the_program_unless_it_is_asked_for() {
         .output()
         .unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "0\n1\n2\n");
+    assert_eq!(std::fs::read_to_string(seen).unwrap(), "");
 }
 
 #[test]
