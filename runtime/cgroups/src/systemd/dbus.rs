@@ -23,8 +23,10 @@ use std::time::{Duration, Instant};
 const MAX_LINE: usize = 512;
 /// As whom this process authenticates, the kernel tells: nothing is said about it here, so that it
 /// is right in a user namespace, too (D-Bus specification, "EXTERNAL").
-const AUTHENTICATE: &[u8] = b"\0AUTH EXTERNAL\r\nDATA\r\n";
-const BEGIN: &[u8] = b"BEGIN\r\n";
+///
+/// All of it goes at once: systemd's own socket does not look at a message that it read together with
+/// BEGIN until something else comes.
+const AUTHENTICATE: &[u8] = b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n";
 /// The bus itself.
 const BUS: Target<'static> = Target {
     destination: "org.freedesktop.DBus",
@@ -105,7 +107,7 @@ impl Connection {
             let answer = if challenge.starts_with("DATA") { accepted } else { challenge };
             return Err(Error::Authentication(answer));
         }
-        self.send(BEGIN)
+        Ok(())
     }
 
     /// Asks the bus to pass on signals that match a rule.
