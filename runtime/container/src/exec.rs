@@ -144,9 +144,6 @@ fn with_defaults(process: &Process, defaults: &ProcessDefaults) -> Process {
     if process.env.is_empty() {
         process.env.clone_from(&defaults.env);
     }
-    if process.rlimits.is_empty() {
-        process.rlimits.clone_from(&defaults.rlimits);
-    }
     process.oom_score_adj = process.oom_score_adj.or(defaults.oom_score_adj);
     fill(&mut process.capabilities, &defaults.capabilities);
     fill(&mut process.scheduler, &defaults.scheduler);

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::listener::Listener;
 use base_files::Durability;
 use base_oci::runtime::{
-    Capabilities, CpuAffinity, Hook, IoPriority, Linux, MemoryPolicy, Personality, Process, Rlimit,
+    Capabilities, CpuAffinity, Hook, IoPriority, Linux, MemoryPolicy, Personality, Process,
     Scheduler,
 };
 use contracts_runtime_api::{State, Status};
@@ -105,7 +105,6 @@ pub(crate) struct ProcessDefaults {
     pub(crate) capabilities: Option<Capabilities>,
     pub(crate) apparmor_profile: String,
     pub(crate) selinux_label: String,
-    pub(crate) rlimits: Vec<Rlimit>,
     pub(crate) oom_score_adj: Option<i32>,
     pub(crate) scheduler: Option<Scheduler>,
     pub(crate) io_priority: Option<IoPriority>,
@@ -122,7 +121,6 @@ impl ProcessDefaults {
             capabilities: process.capabilities.clone(),
             apparmor_profile: process.apparmor_profile.clone(),
             selinux_label: process.selinux_label.clone(),
-            rlimits: process.rlimits.clone(),
             oom_score_adj: process.oom_score_adj,
             scheduler: process.scheduler.clone(),
             io_priority: process.io_priority.clone(),
@@ -380,7 +378,7 @@ pub(crate) fn process_stat(pid: i32) -> Option<ProcessStat> {
 }
 
 /// The second field, the program's name, may hold anything, parentheses and blanks included.
-fn parse_stat(text: &str) -> Option<ProcessStat> {
+pub(crate) fn parse_stat(text: &str) -> Option<ProcessStat> {
     let (_, fields) = text.rsplit_once(") ")?;
     let mut fields = fields.split(' ');
     let state = *fields.next()?.as_bytes().first()?;
