@@ -138,22 +138,61 @@ pub(crate) fn copy_raw(mut from: impl Read) -> Result<(), Failure> {
     }
 }
 
-/// Copies frames to standard output and error.
+/// Copies frames to standard output and error. A log is a frame a line: those that came together go
+/// out together, in their order, and nothing is held back while more is waited for.
 ///
 /// # Errors
 ///
 /// When the stream or an output breaks.
 pub(crate) fn copy_frames(from: impl Read) -> Result<(), Failure> {
     let mut frames = Frames::new(from);
+    let mut held = Held { out: Out::Stdout, bytes: Vec::new() };
     loop {
-        match frames.next_bytes() {
-            Ok(None) => return Ok(()),
-            Ok(Some((source, bytes))) => {
-                let mut out = if source == Source::Stderr { Out::Stderr } else { Out::Stdout };
-                out.write_all(bytes)?;
+        let outcome = frames.next_bytes().map(|next| {
+            next.map(|(source, bytes)| {
+                let out = if source == Source::Stderr { Out::Stderr } else { Out::Stdout };
+                held.take(out, bytes)
+            })
+        });
+        match outcome {
+            Ok(Some(written)) => written?,
+            Ok(None) => return Ok(held.flush()?),
+            Err(error) => {
+                held.flush()?;
+                return Err(match error {
+                    FrameError::Read(error) | FrameError::Write(error) => error.into(),
+                    error => Failure::text(error.to_string()),
+                });
             }
-            Err(FrameError::Read(error) | FrameError::Write(error)) => return Err(error.into()),
-            Err(error) => return Err(Failure::text(error.to_string())),
         }
+        if frames.waits() {
+            held.flush()?;
+        }
+    }
+}
+
+/// Bytes that are to be written.
+struct Held {
+    out: Out,
+    bytes: Vec<u8>,
+}
+
+impl Held {
+    fn take(&mut self, out: Out, bytes: &[u8]) -> io::Result<()> {
+        if out != self.out || self.bytes.len() + bytes.len() > LARGE {
+            self.flush()?;
+            self.out = out;
+        }
+        if self.bytes.is_empty() && bytes.len() >= SMALL {
+            return self.out.write_all(bytes);
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let outcome = self.out.write_all(&self.bytes);
+        self.bytes.clear();
+        outcome
     }
 }

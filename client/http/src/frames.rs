@@ -68,6 +68,15 @@ impl<R: Read> Frames<R> {
         Ok(Some((stream, &self.buffer[bytes])))
     }
 
+    /// Whether the next bytes have to be waited for: what came so far has been given.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        match self.current {
+            Some((_, left)) if left > 0 => self.unread.is_empty(),
+            _ => self.unread.len() < HEADER_LENGTH,
+        }
+    }
+
     /// Reads more behind what is unread; `false` at the end of the stream.
     fn fill(&mut self) -> io::Result<bool> {
         if self.unread.is_empty() {
@@ -163,6 +172,17 @@ mod tests {
         let wanted = [(Stream::Stdout, b"hello".to_vec()), (Stream::Stderr, b"!".to_vec())];
         assert_eq!(all(&bytes[..]), wanted);
         assert_eq!(all(Slow(bytes)), wanted);
+    }
+
+    #[test]
+    fn what_has_come_is_given_before_anything_is_waited_for() {
+        let bytes = b"\x01\0\0\0\0\0\0\x01a\x01\0\0\0\0\0\0\x02bc\x01\0\0";
+        let mut frames = Frames::new(&bytes[..]);
+        assert!(frames.waits());
+        assert_eq!(frames.next_bytes().unwrap(), Some((Stream::Stdout, &b"a"[..])));
+        assert!(!frames.waits());
+        assert_eq!(frames.next_bytes().unwrap(), Some((Stream::Stdout, &b"bc"[..])));
+        assert!(frames.waits(), "of the third header only a part has come");
     }
 
     #[test]
