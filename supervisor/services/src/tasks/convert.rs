@@ -4,8 +4,12 @@ use contracts_shim_api::task::{DeleteResponse as ShimDeleted, StateResponse};
 use contracts_shim_api::types::{Mount as ShimMount, ProcessInfo as ShimProcessInfo};
 use contracts_supervisor_api::services::tasks::DeleteResponse;
 use contracts_supervisor_api::types::{Mount, Process, ProcessInfo};
+use prost_types::Timestamp;
 use std::borrow::Cow;
 use supervisor_metadata::filter::Fields;
+
+/// Go's zero time, the end of what has not ended: clients take its absence for 1970.
+const ZERO_TIME: Timestamp = Timestamp { seconds: -62_135_596_800, nanos: 0 };
 
 pub(super) fn mount(mount: Mount) -> ShimMount {
     let Mount { r#type, source, target, options } = mount;
@@ -23,7 +27,7 @@ pub(super) fn process(id: &str, exec_id: &str, state: StateResponse) -> Process 
         stderr: state.stderr,
         terminal: state.terminal,
         exit_status: state.exit_status,
-        exited_at: state.exited_at,
+        exited_at: Some(state.exited_at.unwrap_or(ZERO_TIME)),
     }
 }
 
