@@ -93,7 +93,7 @@ pub fn locate(cgroups_path: &str, id: &str) -> Result<Box<dyn Cgroup>, Error> {
 }
 
 /// Controllers and path of a line of `/proc/self/cgroup` (`cgroups(7)`); cgroup v2's is left out.
-fn own_cgroup(line: &str) -> Option<(&str, &str)> {
+pub(crate) fn own_cgroup(line: &str) -> Option<(&str, &str)> {
     let mut parts = line.splitn(3, ':');
     let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
     (!controllers.is_empty()).then_some((controllers, path))
@@ -113,7 +113,7 @@ fn mount_point(controllers: &str, mounts: &mut Option<String>) -> Option<PathBuf
 }
 
 /// Looks through `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).
-fn listed_mount_point(mounts: &str, controllers: &str) -> Option<PathBuf> {
+pub(crate) fn listed_mount_point(mounts: &str, controllers: &str) -> Option<PathBuf> {
     mounts.lines().find_map(|line| {
         let (mount, filesystem) = line.split_once(" - ")?;
         let mut filesystem = filesystem.split(' ');

@@ -233,3 +233,19 @@ impl Classify for Error {
         }
     }
 }
+
+/// Parsers of `/proc`, for `fuzz/` only.
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing {
+    /// Controllers and path of a line of `/proc/self/cgroup`.
+    #[must_use]
+    pub fn own_cgroup(line: &str) -> Option<(&str, &str)> {
+        crate::discover::own_cgroup(line)
+    }
+
+    /// Where `/proc/self/mountinfo` says that controllers are mounted.
+    #[must_use]
+    pub fn mount_point(mounts: &str, controllers: &str) -> Option<std::path::PathBuf> {
+        crate::discover::listed_mount_point(mounts, controllers)
+    }
+}

@@ -161,3 +161,19 @@ pub fn update_schemata(root: &Path, id: &str, lines: &[&str]) -> Result<(), Erro
 pub fn stats(root: &Path, id: &str) -> Result<Stats, Error> {
     lifecycle::stats(root, id)
 }
+
+/// Parsers of what others write, for `fuzz/` only.
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing {
+    /// State and start time of a `/proc/<pid>/stat`.
+    #[must_use]
+    pub fn stat(text: &str) -> Option<(u8, u64)> {
+        crate::store::parse_stat(text).map(|stat| (stat.state, stat.start_time))
+    }
+
+    /// The home of a user in a container's `/etc/passwd`.
+    #[must_use]
+    pub fn home(passwd: &str, uid: u32) -> Option<String> {
+        crate::program::home_in(passwd, uid)
+    }
+}

@@ -93,7 +93,7 @@ fn passwd() -> Option<String> {
 }
 
 /// The home of a user id in a passwd file.
-fn home_in(passwd: &str, uid: u32) -> Option<String> {
+pub(crate) fn home_in(passwd: &str, uid: u32) -> Option<String> {
     passwd.lines().find_map(|line| {
         let mut fields = line.split(':');
         let matches = fields.nth(2)?.parse() == Ok(uid);

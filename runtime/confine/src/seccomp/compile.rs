@@ -27,6 +27,8 @@ const EPERM: u32 = 1;
 const ENOSYS: u32 = 38;
 /// Marks a call of the x32 ABI, which has x86-64's architecture value.
 const X32_BIT: u32 = 0x4000_0000;
+/// What a tracer puts in the place of a call's number (`seccomp(2)`).
+const SKIPPED: u32 = u32::MAX;
 
 /// An architecture of the profile; the value is its column in the table of numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +75,8 @@ struct Argument64 {
     operator: Operator,
     value: u64,
     value_two: u64,
+    /// Only the low half is compared: the other is no part of an argument of i386 or x32.
+    is_narrow: bool,
 }
 
 /// Compiles a profile.
@@ -105,7 +109,9 @@ pub fn compile(profile: &Seccomp) -> Result<Filter, Error> {
         let x32 = tree(Architecture::X32);
         native = branch(X32_BIT, native, x32);
     } else {
-        native = branch(X32_BIT, native, vec![ret(KILL_THREAD)]);
+        // -1 is no x32 call: a tracer's way to have a call skipped.
+        let skipped = when_equal(SKIPPED, vec![ret(default)]);
+        native = branch(X32_BIT, native, [skipped, vec![ret(KILL_THREAD)]].concat());
     }
     let mut program = vec![load(ARCHITECTURE)];
     program.extend(when_equal(Architecture::X86_64.audit_value(), with_number(native)));
@@ -216,7 +222,11 @@ fn tree(
                 verdict.otherwise.get_or_insert(*value);
             }
             for condition in conditions {
-                verdict.conditional.push((condition.clone(), *value));
+                let mut condition = condition.clone();
+                for argument in &mut condition {
+                    argument.is_narrow = architecture != Architecture::X86_64;
+                }
+                verdict.conditional.push((condition, *value));
             }
         }
     }
@@ -272,6 +282,7 @@ fn conditions(rule: &SyscallRule) -> Result<Vec<Vec<Argument64>>, Error> {
             operator: argument.op,
             value: argument.value,
             value_two: argument.value_two.unwrap_or(0),
+            is_narrow: false,
         })
     };
     let arguments = rule.args.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
@@ -360,14 +371,14 @@ fn alternative(conditions: &[Argument64], value: u32) -> Vec<Instruction> {
     code
 }
 
-/// Code for one comparison of a 64-bit argument, high half first.
+/// Code for one comparison of an argument, high half first.
 fn condition(argument: &Argument64) -> Vec<(Instruction, To, To)> {
     use To::{Fails, Holds, Next};
     let (high, low) = halves(argument.value);
     let load_high = (load(ARGUMENTS + argument.index * 8 + 4), Next, Next);
     let load_low = (load(ARGUMENTS + argument.index * 8), Next, Next);
     let compare = |code, value, on_true, on_false| (jump(code, value, 0, 0), on_true, on_false);
-    match argument.operator {
+    let mut block = match argument.operator {
         Operator::Equal => vec![
             load_high,
             compare(JUMP_EQUAL, high, Next, Fails),
@@ -424,7 +435,13 @@ fn condition(argument: &Argument64) -> Vec<(Instruction, To, To)> {
                 compare(JUMP_EQUAL, wanted_low, Holds, Fails),
             ]
         }
+    };
+    if argument.is_narrow {
+        // The low half is compared last.
+        let from = block.iter().rposition(|(instruction, ..)| instruction.code == LOAD);
+        block.drain(..from.unwrap_or(0));
     }
+    block
 }
 
 /// The high and the low 32 bits.
@@ -559,6 +576,27 @@ mod tests {
                 assert_eq!(allowed, expected, "{operator} {value:#x}");
             }
         }
+    }
+
+    #[test]
+    fn of_a_32_bit_call_s_argument_the_low_half_counts() {
+        let filter = profile(
+            r#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86"],"syscalls":[
+            {"names":["getpgid"],"action":"SCMP_ACT_ERRNO","args":[
+              {"index":0,"value":18446744073709551615,"op":"SCMP_CMP_EQ"}]}]}"#,
+        );
+        let denied = |architecture, number, value| {
+            verdict(&filter, architecture, number, [value, 0, 0, 0, 0, 0]) == ERRNO | EPERM
+        };
+        assert!(denied(I386, 132, 0xffff_ffff) && !denied(I386, 132, 1));
+        assert!(denied(X86_64, 121, u64::MAX) && !denied(X86_64, 121, 0xffff_ffff));
+    }
+
+    #[test]
+    fn a_call_that_a_tracer_skips_kills_nobody() {
+        let filter = profile(r#"{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[]}"#);
+        assert_eq!(verdict(&filter, X86_64, SKIPPED, [0; 6]), ERRNO | EPERM);
+        assert_eq!(verdict(&filter, X86_64, X32_BIT, [0; 6]), KILL_THREAD);
     }
 
     #[test]
