@@ -20,6 +20,8 @@ const WORKERS: usize = 2;
 const BLOCKING: usize = 16;
 
 fn main() -> ExitCode {
+    // A pull has buffers and threads that are not needed after it.
+    kernel_sys::memory::give_back_freed();
     let arguments = arguments::Arguments::parse();
     base_subscriber::start("supervisor", &["supervisor", "gantry"], arguments.log_level.into());
     match run(&arguments) {

@@ -6,7 +6,7 @@
 use std::io::{self, BufRead, BufReader, Read};
 
 /// Bytes read from the compressed stream at once.
-const INPUT_BUFFER: usize = 256 << 10;
+const INPUT_BUFFER: usize = 64 << 10;
 
 /// The largest zstd window accepted, as a power of two: 128 MiB, zstd's own default.
 const ZSTD_WINDOW_LOG: u32 = 27;

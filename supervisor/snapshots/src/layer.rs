@@ -9,10 +9,10 @@ use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Bytes handed from the decompressor to the extractor at once.
-const CHUNK: usize = 256 << 10;
+const CHUNK: usize = 128 << 10;
 
 /// Chunks that may wait between the two.
-const QUEUE: usize = 8;
+const QUEUE: usize = 4;
 
 /// A layer that was unpacked.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Bytes gathered before they are written.
-const BATCH: usize = 512 << 10;
+const BATCH: usize = 256 << 10;
 
 /// Who wants to read a blob while it comes in: told once where it grows.
 pub(super) type OnGrowth = Box<dyn FnOnce(&Growth, std::fs::File) + Send>;
