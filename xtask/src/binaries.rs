@@ -1,12 +1,12 @@
-//! Builds the five programs, and the daemon's proxy, into `target/gantry/`, where they find each
-//! other.
+//! Builds the five programs, the daemon's proxy and the init of containers into `target/gantry/`,
+//! where they find each other.
 
 use crate::workspace::{cargo, root, run};
 use anyhow::{Context, Result};
 use std::path::Path;
 
-/// Where shim, runtime and proxy are linked without a dynamic loader. It has a target folder of its
-/// own, so that the other programs' flags stay as they are.
+/// Where shim, runtime, proxy and init are linked without a dynamic loader. It has a target folder
+/// of its own, so that the other programs' flags stay as they are.
 const STATIC_TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Builds all of them and puts them side by side.
@@ -41,6 +41,8 @@ pub(crate) fn build() -> Result<()> {
         "-p",
         "runtime-main",
         "-p",
+        "runtime-init",
+        "-p",
         "daemon-proxy",
     ]);
     small.env("RUSTFLAGS", "-Ctarget-feature=+crt-static");
@@ -54,6 +56,7 @@ pub(crate) fn build() -> Result<()> {
         (&release, "gantry-supervisor"),
         (&small, "containerd-shim-gantry-v2"),
         (&small, "gantry-runtime"),
+        (&small, "gantry-init"),
         (&small, "gantry-proxy"),
     ] {
         install(&from.join(program), &place.join(program))?;

@@ -34,6 +34,12 @@ impl Stage {
         paths.extend(docker_clients());
         paths.into_iter().map(|path| Client { daemon: &self.daemon, path }).collect()
     }
+
+    /// The first real client.
+    #[must_use]
+    pub fn real_client(&self) -> Client<'_> {
+        Client { daemon: &self.daemon, path: docker_clients().swap_remove(0) }
+    }
 }
 
 /// One client program on the stage's daemon.

@@ -61,7 +61,9 @@ fn userland_proxy(settings: &Arguments) -> anyhow::Result<Option<PathBuf>> {
     }
     if let Some(path) = &settings.userland_proxy_path {
         let found = programs::find(path).filter(|path| path.is_file());
-        return found.with_context(|| format!("--userland-proxy-path {}", path.display())).map(Some);
+        return found
+            .with_context(|| format!("--userland-proxy-path {}", path.display()))
+            .map(Some);
     }
     let found = programs::find(PROXY.as_ref());
     if found.is_none() {
