@@ -158,6 +158,27 @@ mod tests {
     }
 
     #[test]
+    fn clients_before_1_40_find_the_fields_of_their_time() {
+        let answer = json!({
+            "Config": {}, "HostConfig": {},
+            "NetworkSettings": {"Networks": {"host": {"DNSNames": null, "GwPriority": 0}}},
+        });
+        let old = encoded("GET /containers/{}/json", 24, &answer);
+        assert_eq!(old["NetworkSettings"]["HairpinMode"], false);
+        assert_eq!(old["NetworkSettings"]["IPAddress"], "");
+        assert_eq!(old["NetworkSettings"]["Networks"], json!({"host": {}}));
+        assert_eq!(old["HostConfig"], json!({"KernelMemory": 0, "KernelMemoryTCP": 0}));
+        let waited = encoded("POST /containers/{}/wait", 39, &json!({"StatusCode": 3}));
+        assert_eq!(waited, json!({"Error": null, "StatusCode": 3}));
+        let info = json!({"SecurityOptions": ["name=seccomp,profile=builtin", "name=cgroupns"]});
+        let info = encoded("GET /info", 24, &info);
+        assert_eq!(info["SecurityOptions"], json!(["seccomp", "cgroupns"]));
+        let mut body = json!({"HostConfig": {"AutoRemove": true, "IpcMode": "host"}});
+        admit("POST /containers/create", &ApiVersion::new(1, 24), &mut body).unwrap();
+        assert!(body["HostConfig"].get("AutoRemove").is_none());
+    }
+
+    #[test]
     fn a_container_wide_mac_address_moves_to_its_endpoint() {
         let route = "POST /containers/create";
         let mut body = json!({"MacAddress": "02:42:ac:11:00:09"});

@@ -2,6 +2,7 @@
 
 use regex_lite::Regex;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 /// How much of an answer has to be equal.
@@ -98,11 +99,7 @@ fn normal(value: Value, depth: Depth) -> Value {
                 .collect::<Map<_, _>>(),
         ),
         Value::Array(values) => {
-            let mut values: Vec<Value> =
-                values.into_iter().map(|value| normal(value, depth)).collect();
-            if values.iter().all(|value| order(value).is_some()) {
-                values.sort_by_key(order);
-            }
+            let mut values = sorted(values.into_iter().map(|value| normal(value, depth)).collect());
             if depth == Depth::Shape {
                 // How many there are depends on the machine.
                 values.dedup();
@@ -120,13 +117,40 @@ fn normal(value: Value, depth: Depth) -> Value {
     }
 }
 
-/// By what to sort a list that the original sends in the random order of a Go map: mounts by
-/// their place, networks by their name, ports. Other lists have an order that means something.
+/// By what to sort a list that the original sends in the random order of a Go map, mounts by their
+/// place, networks by their name, ports; and events, because what happens in one moment is told in
+/// any order (`tests/engine` knows which order means something). Other lists keep theirs.
 fn order(value: &Value) -> Option<String> {
+    if let (Some(kind), Some(action), Some(actor)) =
+        (value.get("Type"), value.get("Action"), value.get("Actor"))
+    {
+        let attributes: BTreeMap<&String, &Value> =
+            actor.get("Attributes").and_then(Value::as_object).into_iter().flatten().collect();
+        return Some(format!("{kind} {action} {} {attributes:?}", actor["ID"]));
+    }
     let mount = value.get("Destination").filter(|_| value.get("Propagation").is_some());
     let network = value.get("Name").filter(|_| value.get("IPAM").is_some());
     let name = mount.or(network).and_then(Value::as_str).map(str::to_owned);
     name.or_else(|| value.get("PrivatePort").map(ToString::to_string))
+}
+
+/// A recorded body with its lists in today's order.
+#[must_use]
+pub fn in_order(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            Value::Object(fields.into_iter().map(|(name, value)| (name, in_order(value))).collect())
+        }
+        Value::Array(values) => Value::Array(sorted(values.into_iter().map(in_order).collect())),
+        other => other,
+    }
+}
+
+fn sorted(mut values: Vec<Value>) -> Vec<Value> {
+    if values.iter().all(|value| order(value).is_some()) {
+        values.sort_by_key(order);
+    }
+    values
 }
 
 /// A value's type. A number below one keeps its value: −1 and 0 mean something in a size.

@@ -70,7 +70,12 @@ impl Recording {
     pub fn load(version: &str) -> Result<Self> {
         let path = place(version);
         let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
-        serde_json::from_slice(&text).with_context(|| path.display().to_string())
+        let mut recording: Self =
+            serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
+        for answer in &mut recording.answers {
+            answer.body = normal::in_order(answer.body.take());
+        }
+        Ok(recording)
     }
 
     /// Writes a record.

@@ -9,6 +9,7 @@ const EXEC_CREATE: &str = "POST /containers/{}/exec";
 const EXEC_START: &str = "POST /exec/{}/start";
 
 pub(super) const GATES: &[RequestGate] = &[
+    RequestGate { before: 25, route: CREATE, change: clients_remove },
     RequestGate { before: 40, route: CREATE, change: shareable_ipc },
     RequestGate { before: 41, route: CREATE, change: host_cgroup_namespace },
     RequestGate { before: 42, route: EXEC_START, change: without_exec_console_size },
@@ -25,6 +26,12 @@ pub(super) const GATES: &[RequestGate] = &[
 ];
 
 type Outcome = Result<(), Failure>;
+
+/// Before 1.25 it was the client that removed a container behind `--rm`.
+fn clients_remove(body: &mut Value, _: &mut Admission) -> Outcome {
+    within(body, "HostConfig", |host| remove(host, &["AutoRemove"]));
+    Ok(())
+}
 
 fn without_umask(body: &mut Value, _: &mut Admission) -> Outcome {
     within(body, "HostConfig", |host| remove(host, &["Umask"]));

@@ -10,17 +10,19 @@ const IMAGE: &str = "GET /images/{}/json";
 const IMAGES: &str = "GET /images/json";
 const INFO: &str = "GET /info";
 const NETWORK: &str = "GET /networks/{}";
+const NETWORKS: &str = "GET /networks";
 const STATS: &str = "GET /containers/{}/stats";
+const WAIT: &str = "POST /containers/{}/wait";
 
 pub(super) const GATES: &[ResponseGate] = &[
     ResponseGate { before: 56, route: CONTAINER, change: container_before_56 },
     ResponseGate { before: 53, route: INFO, change: |info| remove(info, &["NRI"]) },
+    ResponseGate { before: 53, route: IMAGE, change: |image| remove(image, &["Identity"]) },
     ResponseGate { before: 52, route: CONTAINER, change: container_before_52 },
     ResponseGate { before: 52, route: CONTAINERS, change: containers_before_52 },
     ResponseGate { before: 52, route: DISK_USAGE, change: disk_usage_before_52 },
     ResponseGate { before: 52, route: IMAGE, change: image_before_52 },
     ResponseGate { before: 52, route: NETWORK, change: |network| remove(network, &["Status"]) },
-    ResponseGate { before: 52, route: STATS, change: |stats| remove(stats, &["os_type"]) },
     ResponseGate { before: 51, route: IMAGES, change: images_before_51 },
     ResponseGate { before: 50, route: INFO, change: info_before_50 },
     ResponseGate { before: 50, route: IMAGE, change: image_before_50 },
@@ -39,6 +41,18 @@ pub(super) const GATES: &[ResponseGate] = &[
     ResponseGate { before: 44, route: IMAGES, change: |images| each(images, virtual_size) },
     ResponseGate { before: 44, route: INFO, change: info_before_44 },
     ResponseGate { before: 43, route: IMAGES, change: images_before_43 },
+    ResponseGate { before: 40, route: CONTAINER, change: container_before_40 },
+    ResponseGate { before: 40, route: CONTAINERS, change: containers_before_40 },
+    ResponseGate { before: 40, route: DISK_USAGE, change: disk_usage_before_40 },
+    ResponseGate { before: 40, route: NETWORK, change: network_before_40 },
+    ResponseGate { before: 40, route: NETWORKS, change: |list| each(list, network_before_40) },
+    ResponseGate { before: 40, route: STATS, change: |stats| remove(stats, &["os_type"]) },
+    ResponseGate {
+        before: 40,
+        route: WAIT,
+        change: |wait| set_missing(wait, "Error", Value::Null),
+    },
+    ResponseGate { before: 25, route: INFO, change: info_before_25 },
 ];
 
 fn container_before_56(container: &mut Value) {
@@ -99,6 +113,65 @@ fn container_before_45(container: &mut Value) {
     }
 }
 
+/// dockerd 20.10 is the last that speaks to clients so old, and they were written for its fields.
+fn container_before_40(container: &mut Value) {
+    within(container, "NetworkSettings", |settings| {
+        for field in ["Bridge", "LinkLocalIPv6Address"] {
+            set_missing(settings, field, "");
+        }
+        set_missing(settings, "HairpinMode", false);
+        set_missing(settings, "LinkLocalIPv6PrefixLen", 0);
+        for field in ["SecondaryIPAddresses", "SecondaryIPv6Addresses"] {
+            set_missing(settings, field, Value::Null);
+        }
+        // Copies of an endpoint on the bridge, even where there is none.
+        for field in
+            ["EndpointID", "Gateway", "GlobalIPv6Address", "IPAddress", "IPv6Gateway", "MacAddress"]
+        {
+            set_missing(settings, field, "");
+        }
+        for field in ["GlobalIPv6PrefixLen", "IPPrefixLen"] {
+            set_missing(settings, field, 0);
+        }
+    });
+    endpoints_before_40(container);
+    within(container, "Config", |config| set_missing(config, "OnBuild", Value::Null));
+    within(container, "HostConfig", |host| {
+        set_missing(host, "KernelMemory", 0);
+        set_missing(host, "KernelMemoryTCP", 0);
+    });
+}
+
+fn containers_before_40(containers: &mut Value) {
+    each(containers, |container| {
+        endpoints_before_40(container);
+        within(container, "Ports", |ports| {
+            each(ports, |port| {
+                if port["IP"] == "" {
+                    remove(port, &["IP"]);
+                }
+            });
+        });
+    });
+}
+
+fn endpoints_before_40(container: &mut Value) {
+    let endpoints =
+        container.pointer_mut("/NetworkSettings/Networks").and_then(Value::as_object_mut);
+    for (_, endpoint) in endpoints.into_iter().flatten() {
+        remove(endpoint, &["DNSNames", "GwPriority"]);
+    }
+}
+
+fn network_before_40(network: &mut Value) {
+    remove(network, &["EnableIPv4"]);
+    within(network, "IPAM", |ipam| {
+        if ipam["Config"].is_null() {
+            set(ipam, "Config", json!([]));
+        }
+    });
+}
+
 fn containers_before_52(containers: &mut Value) {
     each(containers, |container| remove(container, &["Health"]));
 }
@@ -119,6 +192,16 @@ fn disk_usage_before_52(usage: &mut Value) {
 
 fn disk_usage_before_44(usage: &mut Value) {
     within(usage, "Images", |images| each(images, virtual_size));
+}
+
+fn disk_usage_before_40(usage: &mut Value) {
+    within(usage, "Images", |images| each(images, |image| remove(image, &["Descriptor"])));
+    within(usage, "BuildCache", |cache| {
+        if cache.as_array().is_some_and(Vec::is_empty) {
+            *cache = Value::Null;
+        }
+    });
+    set_missing(usage, "BuilderSize", 0);
 }
 
 /// The fields of an image's configuration that were always there, even when empty.
@@ -198,6 +281,19 @@ fn info_before_47(info: &mut Value) {
     within(info, "RegistryConfig", |config| {
         set(config, "AllowNondistributableArtifactsCIDRs", Value::Null);
         set(config, "AllowNondistributableArtifactsHostnames", Value::Null);
+    });
+}
+
+/// Security options had names only, and there were execution drivers.
+fn info_before_25(info: &mut Value) {
+    set(info, "ExecutionDriver", "<not supported>");
+    within(info, "SecurityOptions", |options| {
+        each(options, |option| {
+            let name = option.as_str().and_then(|text| text.strip_prefix("name="));
+            if let Some(name) = name.and_then(|text| text.split(',').next()) {
+                *option = json!(name);
+            }
+        });
     });
 }
 

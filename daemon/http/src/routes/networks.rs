@@ -18,10 +18,13 @@ pub(super) fn routes() -> [Route<Context>; 3] {
 async fn list(context: Arc<Context>, request: Request) -> Outcome {
     let mut networks = context.engine.network_list(request.query.filters()?).await?;
     for network in &mut networks {
-        if request.version.at_least(28) {
-            network.containers = None;
-        }
+        network.containers = None;
         network.status = None;
+        if request.version.before(28) {
+            // One that has gone meanwhile has nobody in it.
+            let inspected = context.engine.network_inspect(&network.id).await.ok();
+            network.containers = inspected.map(|network| network.containers.unwrap_or_default());
+        }
     }
     Reply::json(&request, &networks)
 }

@@ -31,12 +31,12 @@ async fn wait(context: Arc<Context>, request: Request) -> Outcome {
     if silent {
         return Reply::json(&request, &wait.status().await);
     }
-    let answer = async move { line(&wait.status().await) };
+    let (route, version) = (request.route, request.version);
+    let answer = async move {
+        let response: WaitResponse = wait.status().await;
+        let mut line = crate::gates::encode(route, &version, &response).unwrap_or_default();
+        line.push(b'\n');
+        Bytes::from(line)
+    };
     Reply::stream("application/json", stream::once(answer))
-}
-
-fn line(response: &WaitResponse) -> Bytes {
-    let mut line = serde_json::to_vec(response).unwrap_or_default();
-    line.push(b'\n');
-    line.into()
 }
