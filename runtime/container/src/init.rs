@@ -84,7 +84,7 @@ impl Init<'_> {
         install_stdio(stdio)?;
         // Files are made with exactly the permissions that are asked for.
         rustix::process::umask(Mode::empty());
-        let console = if self.namespaces.makes(NamespaceKind::Mount) {
+        let console = if self.namespaces.own().contains(&NamespaceKind::Mount) {
             self.build_root(parent, wants_terminal)?
         } else {
             self.use_root(parent)?;
@@ -148,15 +148,12 @@ impl Init<'_> {
         Ok(console)
     }
 
-    /// Without a mount namespace of its own: the joined one's root, or a plain chroot.
+    /// Without a mount namespace of its own: a plain chroot.
     fn use_root(&self, parent: &mut ChildEnd) -> Result<(), Error> {
         self.run_hooks(parent)?;
-        if !self.namespaces.joins(NamespaceKind::Mount) {
-            let root = Root::open_trusted(&self.rootfs)?;
-            rustix::process::fchdir(&root).map_err(refused("enter the root"))?;
-            rustix::process::chroot(".").map_err(refused("change the root"))?;
-        }
-        Ok(())
+        let root = Root::open_trusted(&self.rootfs)?;
+        rustix::process::fchdir(&root).map_err(refused("enter the root"))?;
+        rustix::process::chroot(".").map_err(refused("change the root"))
     }
 
     fn run_hooks(&self, parent: &mut ChildEnd) -> Result<(), Error> {
