@@ -8,15 +8,16 @@
 //!
 //! - [`name`]: from `cgroupsPath` to unit and folder.
 //! - [`limits`], [`annotation`]: from the configuration to properties.
-//! - [`manager`]: systemd's calls.
+//! - [`units`]: systemd's calls.
 //! - [`dbus`]: how they are made.
 
 mod annotation;
 mod dbus;
 mod error;
 mod limits;
-mod manager;
+
 mod name;
+mod units;
 
 pub use dbus::Error as BusError;
 pub use error::Error;
@@ -25,11 +26,11 @@ use crate::{Below, Cgroup, Record, discover, knob, reopen, v1, v2};
 use base_oci::runtime::Resources;
 use contracts_runtime_api::Stats;
 use dbus::Value;
-use manager::Manager;
 use name::Name;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use units::Manager;
 
 /// The ids of a user namespace that has them all.
 const ALL_IDS: &str = "0 0 4294967295";
