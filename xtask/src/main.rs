@@ -22,7 +22,7 @@ Commands:
   tidy        Check the house rules that no compiler knows
   leakcheck   Look for what a daemon left behind: cargo xtask leakcheck [--data-root DIR] [--exec-root DIR]
   record      Record the reference daemons' answers for tests/api: cargo xtask record --help
-  vm          Run the tests of the virtual machine (cgroup v2)
+  vm          Run the tests of the virtual machines (cgroup v2, systemd)
   validate    Run OCI's validation programs on runc, crun and our runtime (builds them from their Go module)
   newest      Try the newest containerd on our shim (builds it from its Go module)
   bench       Measure against docker.io, podman, runc and crun: cargo xtask bench --help

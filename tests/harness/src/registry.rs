@@ -10,7 +10,7 @@ use std::time::Duration;
 pub struct Registry {
     process: Child,
     port: u16,
-    _storage: tempfile::TempDir,
+    storage: tempfile::TempDir,
 }
 
 impl Registry {
@@ -45,7 +45,7 @@ impl Registry {
         wait::until("the registry to listen", Duration::from_secs(10), || {
             TcpStream::connect(("127.0.0.1", port)).map(drop).map_err(|error| error.to_string())
         });
-        Self { process, port, _storage: storage }
+        Self { process, port, storage }
     }
 
     /// A registry that holds `library/debian`, `library/busybox` and `library/web`.
@@ -58,6 +58,12 @@ impl Registry {
             registry.push(&layout, &format!("library/{name}:latest"));
         }
         registry
+    }
+
+    /// The folder with its `data`.
+    #[must_use]
+    pub fn storage(&self) -> &Path {
+        self.storage.path()
     }
 
     /// `127.0.0.1:PORT`.

@@ -1,137 +1,152 @@
-//! A virtual machine with a pure cgroup v2: Debian's cloud kernel and an initramfs of our own under
-//! qemu's software emulation. It boots in seconds, so tests build one for each script.
+//! Virtual machines with a pure cgroup v2, for what the machine that runs the tests does not have:
+//! a small Debian with Debian's cloud kernel under qemu, with systemd as its init ([`Machine::systemd`])
+//! or with none ([`Machine::bare`]). Kernel and disk are made once and kept; a boot takes seconds even
+//! without hardware support, so that every test has a machine of its own.
+//!
+//! `guest/` holds what runs inside.
 
 #![forbid(unsafe_code)]
+
+pub mod bundle;
+mod image;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use tests_harness::{cache, output_of, programs, wait};
+use tests_harness::{output_of, programs, wait};
 
-/// What the script's last line is, when it came to its end.
+/// What the last line begins with when the script came to its end.
 const FINISHED: &str = "gantry-vm: finished with ";
+/// How long a machine may run.
+const TIME_LIMIT: Duration = Duration::from_secs(400);
+/// Memory of a machine, in MiB.
+const MEMORY: &str = "1024";
+/// Room for the payload's file system itself, in MiB.
+const PAYLOAD_SLACK: u64 = 32;
 
-/// Mounts what an init must mount, runs the script, says how it ended, and switches the machine off.
-const INIT: &str = r#"#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin
-mount -t proc proc /proc
-mount -t sysfs sys /sys
-mount -t devtmpfs dev /dev
-mkdir -p /dev/pts /dev/shm /run /tmp
-mount -t devpts devpts /dev/pts
-mount -t tmpfs run /run
-mount -t tmpfs tmp /tmp
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
-for module in /modules/*.ko; do [ -e "$module" ] && insmod "$module"; done
-# pivot_root(2) refuses the initramfs: everything runs on a tmpfs.
-mkdir -p /root-fs
-mount -t tmpfs -o mode=755 root /root-fs
-cp -a /bin /script /bundle /root-fs/ 2>/dev/null
-mkdir -p /root-fs/proc /root-fs/sys /root-fs/dev /root-fs/run /root-fs/tmp
-for part in proc sys dev run tmp; do mount --move "/$part" "/root-fs/$part"; done
-cd /root-fs
-mount --move . /
-exec chroot . /bin/sh -c 'sh /script 2>&1; echo "gantry-vm: finished with $?"; sync; poweroff -f'
-"#;
+/// A machine that is not running yet.
+pub struct Machine {
+    folder: tempfile::TempDir,
+    kernel_arguments: &'static str,
+}
 
-/// Boots a machine that has our runtime and `bundle` (a folder), runs `script` in it, and returns
-/// what it printed.
-///
-/// # Panics
-/// When the machine does not come to the script's end within two minutes, or the script fails.
-#[must_use]
-pub fn run(bundle: &Path, script: &str) -> String {
-    let folder = tempfile::Builder::new().prefix("gantry-vm-").tempdir().expect("temporary folder");
-    let initramfs = initramfs(folder.path(), bundle, script);
-    let serial = folder.path().join("serial");
-    let mut machine = Command::new("qemu-system-x86_64")
-        .args([
-            "-accel",
-            "tcg",
-            "-m",
-            "512",
-            "-nodefaults",
-            "-no-reboot",
-            "-display",
-            "none",
-            "-cpu",
-            "max",
-        ])
-        .arg("-kernel")
-        .arg(kernel().join("vmlinuz"))
-        .arg("-initrd")
-        .arg(initramfs)
-        .args(["-append", "console=ttyS0 quiet panic=-1 cgroup_no_v1=all"])
-        .arg("-serial")
-        .arg(format!("file:{}", serial.display()))
-        .stdin(Stdio::null())
-        .spawn()
-        .expect("start qemu-system-x86_64 (apt-get install qemu-system-x86)");
-    let read = || {
-        fs::read(&serial)
-            .map(|bytes| String::from_utf8_lossy(&bytes).replace('\r', ""))
-            .unwrap_or_default()
-    };
-    wait::until("the machine to switch off", Duration::from_secs(120), || {
-        match machine.try_wait() {
-            Ok(Some(_)) => Ok(()),
-            _ => Err(read()),
+impl Machine {
+    /// A machine whose init is the test's script.
+    #[must_use]
+    pub fn bare() -> Self {
+        Self::new("gantry_init=/payload/machine/bare-init cgroup_no_v1=all")
+    }
+
+    /// A machine with systemd and D-Bus.
+    #[must_use]
+    pub fn systemd() -> Self {
+        Self::new(
+            "gantry_init=/lib/systemd/systemd systemd.unit=gantry-test.service cgroup_no_v1=all",
+        )
+    }
+
+    /// A machine with systemd that keeps its cgroups in hierarchies of v1.
+    #[must_use]
+    pub fn systemd_on_cgroup_v1() -> Self {
+        Self::new(
+            "gantry_init=/lib/systemd/systemd systemd.unit=gantry-test.service \
+             systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=1",
+        )
+    }
+
+    fn new(kernel_arguments: &'static str) -> Self {
+        let folder =
+            tempfile::Builder::new().prefix("gantry-vm-").tempdir().expect("temporary folder");
+        let machine = folder.path().join("payload/machine");
+        fs::create_dir_all(&machine).expect("create folder");
+        fs::write(machine.join("run"), include_str!("../guest/run")).expect("write run");
+        let init = machine.join("bare-init");
+        fs::write(&init, include_str!("../guest/bare-init")).expect("write bare-init");
+        let _ = output_of(Command::new("chmod").arg("755").arg(init));
+        Self { folder, kernel_arguments }
+    }
+
+    /// Adds a file or folder, as `/payload/NAME`.
+    #[must_use]
+    pub fn with(self, name: &str, source: &Path) -> Self {
+        let target = self.folder.path().join("payload").join(name);
+        let _ = output_of(Command::new("cp").args(["-a", "-H"]).arg(source).arg(target));
+        self
+    }
+
+    /// Adds our programs, where the script finds them.
+    #[must_use]
+    pub fn with_programs(self) -> Self {
+        self.with("gantry", &programs())
+    }
+
+    /// Boots it, runs a shell script in it, and returns what that printed.
+    ///
+    /// # Panics
+    /// When the machine does not come to the script's end in time, or the script fails.
+    #[must_use]
+    pub fn run(self, script: &str) -> String {
+        let folder = self.folder.path();
+        fs::write(folder.join("payload/machine/script"), script).expect("write script");
+        let (image, payload, serial) = (image::make(), self.payload(), folder.join("serial"));
+        let mut machine = Command::new("qemu-system-x86_64")
+            // Software emulation: a /dev/kvm that is itself in a virtual machine may hang.
+            .args(["-accel", "tcg", "-cpu", "max", "-m", MEMORY, "-smp", "2"])
+            .args(["-nodefaults", "-no-reboot", "-display", "none"])
+            .arg("-kernel")
+            .arg(image.join("vmlinuz"))
+            .arg("-initrd")
+            .arg(image.join("initramfs"))
+            .args(["-append", &format!("console=ttyS0 quiet panic=-1 {}", self.kernel_arguments)])
+            .args(["-drive", &disk(&image.join("root.img"))])
+            .args(["-drive", &disk(&payload)])
+            .arg("-serial")
+            .arg(format!("file:{}", serial.display()))
+            .stdin(Stdio::null())
+            .stderr(fs::File::create(folder.join("errors")).expect("create file"))
+            .spawn()
+            .expect("start qemu-system-x86_64 (apt-get install qemu-system-x86)");
+        let read = || {
+            fs::read(&serial)
+                .map(|bytes| String::from_utf8_lossy(&bytes).replace('\r', ""))
+                .unwrap_or_default()
+        };
+        let stopped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            wait::until("the machine to switch off", TIME_LIMIT, || match machine.try_wait() {
+                Ok(Some(_)) => Ok(()),
+                _ => Err(read()),
+            });
+        }));
+        if let Err(panic) = stopped {
+            let _ = machine.kill();
+            let _ = machine.wait();
+            std::panic::resume_unwind(panic);
         }
-    });
-    let printed = read();
-    let (before, status) =
-        printed.split_once(FINISHED).unwrap_or_else(|| panic!("no end:\n{printed}"));
-    assert!(status.starts_with("0\n"), "the script failed:\n{printed}");
-    before.to_owned()
+        let printed = read();
+        let errors = fs::read_to_string(folder.join("errors")).unwrap_or_default();
+        let (before, status) =
+            printed.split_once(FINISHED).unwrap_or_else(|| panic!("no end:\n{printed}\n{errors}"));
+        assert!(status.starts_with("0\n"), "the script failed:\n{printed}");
+        before.to_owned()
+    }
+
+    /// The disk with the payload.
+    fn payload(&self) -> PathBuf {
+        let (folder, disk) =
+            (self.folder.path().join("payload"), self.folder.path().join("payload.img"));
+        let size = output_of(Command::new("du").arg("-sm").arg(&folder));
+        let size: u64 = size.split_whitespace().next().and_then(|n| n.parse().ok()).expect("du");
+        let size = format!("{}M", size + size / 8 + PAYLOAD_SLACK);
+        let mut mkfs = Command::new("mkfs.ext4");
+        let _ = output_of(
+            mkfs.args(["-q", "-O", "^has_journal", "-d"]).arg(folder).arg(&disk).arg(size),
+        );
+        disk
+    }
 }
 
-/// Packs the files of the machine with cpio.
-fn initramfs(folder: &Path, bundle: &Path, script: &str) -> PathBuf {
-    let root = folder.join("root");
-    for part in ["bin", "proc", "sys", "dev", "modules"] {
-        fs::create_dir_all(root.join(part)).expect("create folder");
-    }
-    fs::copy("/bin/busybox", root.join("bin/busybox")).expect("copy busybox");
-    fs::copy(programs().join("gantry-runtime"), root.join("bin/gantry-runtime"))
-        .expect("copy the runtime");
-    for module in fs::read_dir(kernel().join("modules")).expect("read modules").flatten() {
-        fs::copy(module.path(), root.join("modules").join(module.file_name()))
-            .expect("copy module");
-    }
-    let _ = output_of(Command::new("cp").arg("-a").arg(bundle).arg(root.join("bundle")));
-    fs::write(root.join("script"), script).expect("write script");
-    fs::write(root.join("init"), INIT).expect("write init");
-    let _ = output_of(Command::new("chmod").arg("755").arg(root.join("init")));
-    let file = folder.join("initramfs");
-    let line = format!("find . | cpio --quiet -o -H newc > {}", file.display());
-    let _ = output_of(Command::new("sh").current_dir(&root).args(["-c", &line]));
-    file
-}
-
-/// Debian's cloud kernel and its overlay module, unpacked from the package once.
-fn kernel() -> PathBuf {
-    let place = cache().join("kernel");
-    if place.join("vmlinuz").exists() {
-        return place;
-    }
-    fs::create_dir_all(cache()).expect("create the cache");
-    let work =
-        tempfile::Builder::new().prefix("kernel-").tempdir_in(cache()).expect("temporary folder");
-    let script = r#"
-        set -eu
-        package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -1)
-        [ -n "$package" ] || { echo "no linux-image-cloud-amd64: apt-get update" >&2; exit 1; }
-        apt-get -qq download "$package"
-        dpkg -x ./*.deb unpacked
-        mkdir -p kept/modules
-        cp unpacked/boot/vmlinuz-* kept/vmlinuz
-        find unpacked/lib/modules -name overlay.ko -exec cp {} kept/modules/ \;
-    "#;
-    let _ = output_of(Command::new("sh").current_dir(work.path()).args(["-c", script]));
-    if let Err(error) = fs::rename(work.path().join("kept"), &place) {
-        assert!(place.join("vmlinuz").exists(), "keep {}: {error}", place.display());
-    }
-    place
+/// A disk of which every machine has a copy of its own, for as long as it runs.
+fn disk(path: &Path) -> String {
+    format!("file={},format=raw,if=virtio,snapshot=on,cache=unsafe", path.display())
 }

@@ -33,10 +33,10 @@ fn layers_beyond_the_length_of_one_option_are_stacked_on_an_old_kernel() {
     }
     let config = config(&lower[..3].join(":"), &lower.join(":"));
     fs::write(bundle.path().join("config.json"), config.to_string()).unwrap();
-    let printed = tests_vm::run(
-        bundle.path(),
+    let printed = tests_vm::Machine::bare().with_programs().with("bundle", bundle.path()).run(
         r#"
         set -eu
+        ln -s /payload/bundle /bundle
         echo "kernel $(uname -r)"
         gantry-runtime --root /run/runtime run --bundle /bundle box </dev/null
         cat /bundle/var/lib/gantry/snapshots/900/fs/new

@@ -196,10 +196,11 @@ fn a_further_process_goes_to_a_group_below() {
     let folders = bundle.cgroups();
     for folder in &folders {
         std::fs::create_dir(folder.join("sub")).unwrap();
-        // A new cpuset takes nobody before it has CPUs.
+        // On v1, a new cpuset takes nobody before it has CPUs.
         for file in ["cpuset.cpus", "cpuset.mems"] {
-            if let Ok(value) = std::fs::read(folder.join(file)) {
-                std::fs::write(folder.join("sub").join(file), value).unwrap();
+            let below = folder.join("sub").join(file);
+            if below.exists() {
+                std::fs::write(below, std::fs::read(folder.join(file)).unwrap()).unwrap();
             }
         }
     }

@@ -1,0 +1,52 @@
+# The engine's life in this machine: from a pull to a removal, with what cgroup v2 has to do with.
+set -eu
+expect() { [ "$2" = "$3" ] || { echo "$1: $2, not $3"; exit 1; }; }
+has() { echo "$2" | grep -qF -- "$3" || { echo "$1: no $3 in $2"; exit 1; }; }
+# until_is WHAT WANTED COMMAND…
+until_is() {
+    what=$1 wanted=$2
+    shift 2
+    for _ in $(seq 600); do
+        [ "$("$@" 2>&1)" = "$wanted" ] && return
+        sleep 0.1
+    done
+    echo "$what: $("$@" 2>&1), not $wanted"
+    exit 1
+}
+trap 'code=$?; [ $code = 0 ] || tail -n 40 /tmp/gantryd.log /run/gantry/supervisor/supervisor.log; exit $code' EXIT
+
+/payload/docker-registry serve /payload/registry.yml >/tmp/registry.log 2>&1 &
+export DOCKER_HOST=unix:///run/gantry.sock
+gantryd --data-root /var/lib/gantry --exec-root /run/gantry --host "$DOCKER_HOST" \
+    --registry-mirror http://127.0.0.1:5000 >/tmp/gantryd.log 2>&1 &
+until_is daemon up sh -c 'gantry version >/dev/null && echo up'
+gantry pull -q busybox
+expect hello "$(gantry run --rm busybox echo hello)" hello
+expect code "$(gantry run --rm busybox sh -c 'exit 7' || echo $?)" 7
+
+gantry run -d --name limited --memory 64m --cpus 0.5 --pids-limit 50 busybox sleep 1000
+expect memory "$(gantry exec limited cat /sys/fs/cgroup/memory.max)" 67108864
+expect cpu "$(gantry exec limited cat /sys/fs/cgroup/cpu.max)" "50000 100000"
+expect pids "$(gantry exec limited cat /sys/fs/cgroup/pids.max)" 50
+has stats "$(gantry stats --no-stream limited)" "64MiB"
+gantry pause limited
+expect paused "$(gantry inspect --format '{{.State.Status}}' limited)" paused
+gantry unpause limited
+expect running "$(gantry exec limited echo again)" again
+gantry stop -t 1 limited
+expect stopped "$(gantry inspect --format '{{.State.ExitCode}}' limited)" 137
+gantry start limited
+expect restarted "$(gantry exec limited cat /sys/fs/cgroup/memory.max)" 67108864
+gantry rm -f limited
+
+gantry run -d --name flaky --restart on-failure:2 busybox sh -c 'exit 3'
+until_is restarts "exited 2 3" gantry inspect \
+    --format '{{.State.Status}} {{.RestartCount}} {{.State.ExitCode}}' flaky
+gantry rm -f flaky
+
+gantry run -d --name hungry --memory 16m busybox sh -c 'tail /dev/zero'
+until_is killed "exited true" gantry inspect --format '{{.State.Status}} {{.State.OOMKilled}}' hungry
+gantry rm hungry
+expect listed "$(gantry ps -aq)" ""
+until_is groups "" sh -c 'ls -d /sys/fs/cgroup/docker/*/ 2>/dev/null'
+echo "to the end"

@@ -1,0 +1,39 @@
+//! Kernel, initramfs and disk, made once by `guest/make-machine` and kept in the tests' cache.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tests_harness::{cache, output_of};
+
+/// Counts up when what is in them changes, so that old ones are left alone.
+const VERSION: &str = "v1";
+const GUEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest");
+
+/// The folder with `vmlinuz`, `initramfs` and `root.img`.
+pub(crate) fn make() -> PathBuf {
+    let place = cache().join(format!("machine-{VERSION}"));
+    if place.join("root.img").exists() {
+        return place;
+    }
+    fs::create_dir_all(cache()).expect("create the cache");
+    let work =
+        tempfile::Builder::new().prefix("machine-").tempdir_in(cache()).expect("temporary folder");
+    let mut command = Command::new("sh");
+    command.current_dir(work.path()).arg(Path::new(GUEST).join("make-machine"));
+    let _ = output_of(command.arg(GUEST).arg(release()));
+    if let Err(error) = fs::rename(work.path().join("kept"), &place) {
+        assert!(place.join("root.img").exists(), "keep {}: {error}", place.display());
+    }
+    place
+}
+
+/// This machine's release of Debian, so that programs built here find their C library there.
+fn release() -> String {
+    let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let field =
+        |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+    match (field("ID="), field("VERSION_CODENAME=")) {
+        (Some(id), Some(codename)) if id == "debian" => codename,
+        _ => "bookworm".to_owned(),
+    }
+}

@@ -1,0 +1,175 @@
+//! The runtime's two cgroup drivers, on both versions of cgroups.
+
+#![forbid(unsafe_code)]
+
+use tests_vm::{Machine, bundle};
+
+/// A container's life, from `create` to `delete`, on which what is asked of each driver is hung.
+/// `runtime` and `at_start`, `after_update`, `at_end` are what the driver's own script defines.
+const LIFE: &str = r#"
+set -eu
+expect() { [ "$2" = "$3" ] || { echo "$1: $2, not $3"; exit 1; }; }
+has() { echo "$2" | grep -qF -- "$3" || { echo "$1: no $3 in $2"; exit 1; }; }
+status() { gantry-runtime --root /run/runtime state box | sed -n 's/.*"status": "\(.*\)".*/\1/p'; }
+ended() { for i in $(seq 100); do [ "$(status)" = stopped ] && return; sleep 0.1; done; exit 1; }
+later() { gantry-runtime --root /run/runtime "$@"; }
+
+create box </dev/null >/tmp/out 2>&1 || { cat /tmp/out; exit 1; }
+later start box
+at_start
+later exec box sh -c 'dd if=/dev/zero of=/dev/null count=1 2>/dev/null' || exit 1
+has devices "$(later exec box sh -c 'cat /dev/forbidden' 2>&1 || true)" "not permitted"
+later update --memory 67108864 --cpu-period 200000 --pids-limit 30 box
+after_update
+later pause box
+expect paused "$(status)" paused
+later resume box
+expect resumed "$(status)" running
+later kill box KILL
+ended
+later delete box
+at_end
+echo "to the end"
+"#;
+
+/// What v2's files say of the container.
+const FILES: &str = r#"
+files_at_start() {
+    expect memory "$(cat $group/memory.max)" 33554432
+    expect cpu "$(cat $group/cpu.max)" "50000 100000"
+    expect weight "$(cat $group/cpu.weight)" 59
+    expect cpus "$(cat $group/cpuset.cpus)" 0
+    expect pids "$(cat $group/pids.max)" 20
+    expect inside "$(later exec box cat /proc/self/cgroup)" 0::/
+    expect shown "$(later exec box cat /sys/fs/cgroup/memory.max)" 33554432
+}
+files_after_update() {
+    expect memory "$(cat $group/memory.max)" 67108864
+    expect cpu "$(cat $group/cpu.max)" "50000 200000"
+    expect pids "$(cat $group/pids.max)" 30
+}
+"#;
+
+/// What systemd says of the container.
+const UNIT: &str = r#"
+create() { gantry-runtime --root /run/runtime --systemd-cgroup create --bundle /payload/bundle "$1"; }
+shown() { systemctl show --property "$1" --value gantry-box.scope; }
+unit_at_start() {
+    expect unit "$(shown ActiveState)" active
+    expect slice "$(shown Slice)" test-deep.slice
+    expect delegated "$(shown Delegate)" yes
+    expect ordering "$(shown DefaultDependencies)" no
+    expect tasks "$(shown TasksMax)" 20
+    expect quota "$(shown CPUQuotaPerSecUSec)" 500ms
+    expect cpus "$(shown AllowedCPUs)" 0
+    expect annotated "$(shown TimeoutStopUSec) $(shown CollectMode)" "17s inactive-or-failed"
+}
+unit_after_update() {
+    expect tasks "$(shown TasksMax)" 30
+    expect quota "$(shown CPUQuotaPerSecUSec)" 250ms
+}
+unit_is_gone() {
+    expect unit "$(shown LoadState)" not-found
+    expect groups "$(find /sys/fs/cgroup -name 'gantry-box*')" ""
+}
+"#;
+
+const SCOPE: &str = "test-deep.slice:gantry:box";
+
+fn lives(machine: Machine, cgroups_path: &str, script: &[&str]) {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    bundle::write(folder.path(), cgroups_path);
+    let script = script.concat() + LIFE;
+    let printed = machine.with("bundle", folder.path()).with_programs().run(&script);
+    assert!(printed.ends_with("to the end\n"), "{printed}");
+}
+
+#[test]
+fn a_container_lives_on_cgroup_v2_without_systemd() {
+    let driver = r#"
+        group=/sys/fs/cgroup/test/box
+        create() {
+            refused=$(gantry-runtime --root /run/runtime --systemd-cgroup create --bundle /payload/bundle no 2>&1 || true)
+            has refused "$refused" 'expected cgroupsPath to be of format \"slice:prefix:name\"'
+            sed 's#/test/box#:a:b#' /payload/bundle/config.json > /payload/scope.json
+            mkdir /payload/scope && mv /payload/scope.json /payload/scope/config.json
+            ln -s /payload/bundle/rootfs /payload/scope/rootfs
+            refused=$(gantry-runtime --root /run/runtime --systemd-cgroup create --bundle /payload/scope no 2>&1 || true)
+            has refused "$refused" "systemd is not running on this host"
+            gantry-runtime --root /run/runtime create --bundle /payload/bundle "$1"
+        }
+        at_start() { files_at_start; }
+        after_update() { files_after_update; }
+        at_end() { expect group "$(ls -d $group 2>/dev/null || true)" ""; }
+    "#;
+    lives(Machine::bare(), "/test/box", &[FILES, driver]);
+}
+
+#[test]
+fn a_container_lives_in_a_scope_of_systemds() {
+    let driver = r#"
+        group=/sys/fs/cgroup/test.slice/test-deep.slice/gantry-box.scope
+        at_start() {
+            files_at_start
+            unit_at_start
+            expect memory "$(shown MemoryMax) $(shown CPUWeight)" "33554432 59"
+            expect where "$(shown ControlGroup)" /test.slice/test-deep.slice/gantry-box.scope
+        }
+        after_update() {
+            files_after_update
+            unit_after_update
+            expect memory "$(shown MemoryMax)" 67108864
+        }
+        at_end() {
+            unit_is_gone
+            # A failed create leaves no unit, and one that is there is told of.
+            sed 's|"sleep"|"nosuch"|' /payload/bundle/config.json > /payload/config.json
+            mv /payload/config.json /payload/bundle/config.json
+            has refused "$(create box 2>&1 || true)" "executable file not found"
+            unit_is_gone
+            systemd-run --quiet --scope --unit gantry-box sleep 100 &
+            until [ "$(shown ActiveState)" = active ]; do sleep 0.1; done
+            has refused "$(create box 2>&1 || true)" "gantry-box.scope was already loaded"
+            expect other "$(shown ActiveState)" active
+            # Without the bus, systemd's own socket is used.
+            systemctl stop gantry-box.scope
+            mv /run/dbus/system_bus_socket /run/dbus/away
+            sed -i 's|"nosuch"|"sleep"|' /payload/bundle/config.json
+            create box </dev/null >/tmp/out 2>&1 || { cat /tmp/out; exit 1; }
+            unit_at_start
+            later delete --force box
+            unit_is_gone
+        }
+    "#;
+    lives(Machine::systemd(), SCOPE, &[FILES, UNIT, driver]);
+}
+
+#[test]
+fn a_container_lives_in_a_scope_on_cgroup_v1() {
+    let driver = r#"
+        group=test.slice/test-deep.slice/gantry-box.scope
+        at_start() {
+            unit_at_start
+            expect memory "$(shown MemoryLimit) $(shown CPUShares)" "33554432 512"
+            cd /sys/fs/cgroup
+            expect memory "$(cat memory/$group/memory.limit_in_bytes)" 33554432
+            expect cpu "$(cat cpu/$group/cpu.shares) $(cat cpu/$group/cpu.cfs_quota_us)" "512 50000"
+            expect pids "$(cat pids/$group/pids.max)" 20
+            expect cpus "$(cat cpuset/$group/cpuset.cpus)" 0
+            pid=$(later ps --format json box | tr -d '[]\n')
+            for name in freezer systemd devices; do
+                expect $name "$(cat $name/$group/cgroup.procs)" "$pid"
+            done
+        }
+        after_update() {
+            unit_after_update
+            expect memory "$(shown MemoryLimit)" 67108864
+            # What it believes it writes again.
+            systemctl daemon-reload
+            expect memory "$(cat memory/$group/memory.limit_in_bytes)" 67108864
+            has devices "$(later exec box sh -c 'cat /dev/forbidden' 2>&1 || true)" "not permitted"
+        }
+        at_end() { unit_is_gone; }
+    "#;
+    lives(Machine::systemd_on_cgroup_v1(), SCOPE, &[UNIT, driver]);
+}
