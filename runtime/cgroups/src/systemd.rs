@@ -15,7 +15,6 @@ mod annotation;
 mod dbus;
 mod error;
 mod limits;
-
 mod name;
 mod units;
 
