@@ -229,7 +229,18 @@ impl Client {
             }
         }
         let connection = self.connect(request.method, &target)?;
-        self.exchange_on(connection, request, &target, upgrade).map_err(|error| {
+        let mut outcome = self.exchange_on(connection, request, &target, upgrade);
+        // A daemon that is just dying still takes connections. Who would have been started had it
+        // been dead already is started now.
+        if self.launcher.is_some()
+            && request.method.is_safe()
+            && matches!(outcome, Err(Error::Broken { .. }))
+        {
+            self.state().connected_before = false;
+            let connection = self.connect(request.method, &target)?;
+            outcome = self.exchange_on(connection, request, &target, upgrade);
+        }
+        outcome.map_err(|error| {
             match (error, &self.endpoint.place) {
                 // ssh has said on standard error what it has against the other machine.
                 (Error::Broken { .. }, place @ Place::Ssh { .. }) => Error::Connect {

@@ -257,3 +257,21 @@ fn where_nothing_listens_the_launcher_is_asked_once() {
         Err(Error::NotRunning { .. } | Error::Broken { .. })
     ));
 }
+
+#[test]
+fn a_daemon_that_dies_with_the_first_request_is_followed_by_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("s");
+    let dying = UnixListener::bind(&socket).unwrap();
+    let path = socket.clone();
+    let death = std::thread::spawn(move || {
+        let (connection, _) = dying.accept().unwrap();
+        std::fs::remove_file(path).unwrap();
+        drop(dying);
+        drop(connection);
+    });
+    let starter = Starter(socket.clone(), Mutex::new(None));
+    let client = client(&socket, None, Some(Box::new(starter)));
+    assert_eq!(text(&client, "/x").unwrap(), "ok");
+    death.join().unwrap();
+}

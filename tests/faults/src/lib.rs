@@ -7,6 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tests_harness::{Daemon, Registry, wait};
 
+/// How long after a client's answer a step may be reached.
+const REACHED_TIME: Duration = Duration::from_secs(5);
+
 /// A daemon whose programs die where a test says.
 pub struct Stage {
     /// Dropped first, with its leak check.
@@ -42,9 +45,11 @@ impl Stage {
         std::fs::write(self.faults.path().join(step.name), "").expect("arm a step");
     }
 
-    /// Whether an armed step was reached; disarms it in any case.
+    /// Whether an armed step was reached; disarms it in any case. What is cleaned up after the
+    /// client's answer may come to its step a moment later.
     #[must_use]
     pub fn reached(&self, step: &Step) -> bool {
+        let _ = wait::whether(REACHED_TIME, || self.reached_path(step).exists());
         let _ = std::fs::remove_file(self.faults.path().join(step.name));
         std::fs::remove_file(self.reached_path(step)).is_ok()
     }

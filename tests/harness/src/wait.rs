@@ -2,6 +2,23 @@
 
 use std::time::{Duration, Instant};
 
+/// The longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// Tries `condition` until it holds. Whether it did within `limit`.
+pub fn whether(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let start = Instant::now();
+    let mut pause = Duration::from_millis(2);
+    while !condition() {
+        if start.elapsed() > limit {
+            return false;
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    true
+}
+
 /// Tries `condition` until it gives a value.
 ///
 /// # Panics
@@ -21,6 +38,6 @@ pub fn until<T>(
             }
             Err(_) => std::thread::sleep(pause),
         }
-        pause = (pause * 2).min(Duration::from_millis(100));
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
