@@ -1,0 +1,67 @@
+//! What the daemon does for its administrator: settings while it runs, signals; and `--init`.
+
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+use tests_engine::Stage;
+use tests_harness::daemon::signal;
+use tests_harness::{Daemon, wait};
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+fn until_logged(daemon: &Daemon, wanted: &str) {
+    wait::until(wanted, LIMIT, || {
+        if daemon.log().contains(wanted) { Ok(()) } else { Err(daemon.log()) }
+    });
+}
+
+#[test]
+fn settings_are_reloaded_and_a_bad_file_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("daemon.json");
+    std::fs::write(&file, r#"{"labels":["a=1"]}"#).unwrap();
+    let path = file.display().to_string();
+    let daemon = Daemon::start(&["--config-file", &path]);
+    let labels = || daemon.docker_ok(&["info", "-f", "{{json .Labels}}"]).trim().to_owned();
+    assert_eq!(labels(), r#"["a=1"]"#);
+    std::fs::write(&file, r#"{"labels":["b=2"],"insecure-registries":["here:5000"]}"#).unwrap();
+    signal(daemon.pid(), "HUP");
+    wait::until("the new label", LIMIT, || {
+        let found = labels();
+        if found == r#"["b=2"]"# { Ok(()) } else { Err(found) }
+    });
+    assert!(daemon.exec_root().join("registries/here:5000/hosts.toml").exists());
+    std::fs::write(&file, r#"{"labels":["c=3"],"#).unwrap();
+    signal(daemon.pid(), "HUP");
+    until_logged(&daemon, "configuration not reloaded");
+    assert_eq!(labels(), r#"["b=2"]"#);
+}
+
+#[test]
+fn a_signal_asks_for_a_report_and_ends_nothing() {
+    let daemon = Daemon::start(&[]);
+    signal(daemon.pid(), "USR1");
+    until_logged(&daemon, "msg=\"report\"");
+    let _ = daemon.docker_ok(&["version"]);
+}
+
+#[test]
+fn an_init_reaps_passes_signals_on_and_cannot_be_written() {
+    let stage = Stage::with(&["busybox"]);
+    let client = &stage.real_client();
+    let script = "(sh -c 'sleep 0.1 & exec true' &); trap 'exit 9' TERM; \
+                  while :; do sleep 0.1; done";
+    let run = ["run", "-d", "--init", "--name", "small", "busybox", "sh", "-c", script];
+    let _ = client.ok(&run);
+    let first = client.ok(&["exec", "small", "cat", "/proc/1/comm"]);
+    assert_eq!(first, "docker-init");
+    let (_, error) = client.fails(&["exec", "small", "sh", "-c", ": > /sbin/docker-init"]);
+    assert!(error.contains("Read-only file system") || error.contains("Text file busy"), "{error}");
+    wait::until("no zombie", LIMIT, || {
+        let states = client.ok(&["exec", "small", "sh", "-c", "grep -h State /proc/[0-9]*/status"]);
+        if states.contains("zombie") { Err(states) } else { Ok(()) }
+    });
+    let _ = client.ok(&["stop", "small"]);
+    assert_eq!(client.ok(&["wait", "small"]), "9");
+    let _ = client.ok(&["rm", "small"]);
+}
