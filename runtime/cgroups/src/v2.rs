@@ -79,6 +79,10 @@ impl Cgroup for Unified {
     }
 
     fn attach_further(&self, pid: i32, below: &Below, init: i32) -> Result<(), Error> {
+        // There is one hierarchy here for all of them.
+        if let Some(name) = below.unknown(|_| false) {
+            return Err(Error::Invalid { what: "cgroup controller", value: name.to_owned() });
+        }
         let named = knob::write(&below.of(self.folder(), ""), "cgroup.procs", pid);
         match named {
             Err(error) if below.is_empty() => {
