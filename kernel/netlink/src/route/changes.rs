@@ -1,7 +1,8 @@
 //! Changes to links, addresses and routes.
 
 use super::{
-    AF_INET, DELETE_ADDRESS, DELETE_LINK, InterfaceAddress, NEW_ADDRESS, NEW_LINK, NEW_ROUTE, SET_LINK,
+    AF_INET, DELETE_ADDRESS, DELETE_LINK, InterfaceAddress, NEW_ADDRESS, NEW_LINK, NEW_ROUTE,
+    SET_LINK,
 };
 use crate::wire::{ACK, Attributes, CREATE, EXCLUSIVE, Messages, REQUEST};
 use std::net::Ipv4Addr;
