@@ -116,6 +116,8 @@ pub(super) fn status(state: &StateRecord) -> Status {
     match state.phase {
         Phase::Created => Status::Created,
         Phase::Starting if state.started_at.is_none() => Status::Created,
+        // Started by its policy: whoever starts it by hand sets the count back first.
+        Phase::Starting if state.restart_count > 0 => Status::Restarting,
         Phase::Starting | Phase::Exited => Status::Exited,
         Phase::Running => Status::Running,
         Phase::Paused => Status::Paused,
@@ -209,4 +211,26 @@ pub(super) fn networks(
         settings.mac_address = endpoint.mac.map(|mac| mac.to_string()).unwrap_or_default();
     }
     map
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Timestamp3339;
+
+    #[test]
+    fn what_its_policy_starts_is_restarting_and_what_a_person_starts_is_not() {
+        let starting = |started_at, restart_count| {
+            status(&StateRecord {
+                phase: Phase::Starting,
+                started_at,
+                restart_count,
+                ..StateRecord::created()
+            })
+        };
+        let before = Some(Timestamp3339(jiff::Timestamp::UNIX_EPOCH));
+        assert_eq!(starting(None, 0), Status::Created);
+        assert_eq!(starting(before, 0), Status::Exited);
+        assert_eq!(starting(before, 1), Status::Restarting);
+    }
 }
