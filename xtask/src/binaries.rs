@@ -4,6 +4,7 @@
 use crate::workspace::{cargo, root, run};
 use anyhow::{Context, Result};
 use std::path::Path;
+use std::process::Command;
 
 /// Where shim, runtime, proxy and init are linked without a dynamic loader. It has a target folder
 /// of its own, so that the other programs' flags stay as they are.
@@ -16,7 +17,7 @@ pub(crate) fn build() -> Result<()> {
     // `./gantry` compares the sources' times with it: what is edited while this runs is newer.
     let begun = place.join(".built.begun");
     std::fs::write(&begun, "").with_context(|| format!("write {}", begun.display()))?;
-    run(cargo(&[
+    let large = cargo(&[
         "build",
         "--release",
         "--locked",
@@ -26,7 +27,7 @@ pub(crate) fn build() -> Result<()> {
         "daemon-main",
         "-p",
         "supervisor-main",
-    ]))?;
+    ]);
     let mut small = cargo(&[
         "build",
         "--profile",
@@ -46,7 +47,7 @@ pub(crate) fn build() -> Result<()> {
         "daemon-proxy",
     ]);
     small.env("RUSTFLAGS", "-Ctarget-feature=+crt-static");
-    run(small)?;
+    run_side_by_side(large, small)?;
 
     let release = root().join("target/release");
     let small = root().join("target/static").join(STATIC_TARGET).join("small");
@@ -62,6 +63,16 @@ pub(crate) fn build() -> Result<()> {
         install(&from.join(program), &place.join(program))?;
     }
     std::fs::rename(&begun, place.join(".built")).context("note what was built")
+}
+
+/// Each alone leaves a core idle for long: where it links, and where crates wait for one another.
+fn run_side_by_side(one: Command, other: Command) -> Result<()> {
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| run(other));
+        let one = run(one);
+        let other = other.join().expect("running a command does not panic");
+        one.and(other)
+    })
 }
 
 /// Replaces `to` by a link to `from`'s content, unless it is that already: a running program keeps

@@ -35,16 +35,18 @@ pub(crate) fn check_everything() -> Result<()> {
     step("lints", || {
         run_cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
     })?;
-    step("unit tests", || {
-        let mut arguments = vec!["test", "--workspace", "--locked", "--no-fail-fast"];
-        for package in END_TO_END {
-            arguments.extend(["--exclude", package]);
-        }
-        // Many of them make containers, links and mounts: two cores do one at a time.
-        arguments.extend(["--", "--test-threads", "1"]);
+    let mut unit = vec!["test", "--workspace", "--locked", "--no-fail-fast"];
+    for package in END_TO_END {
+        unit.extend(["--exclude", package]);
+    }
+    step("unit tests compile", || {
+        let mut arguments = unit.clone();
+        arguments.push("--no-run");
         run_cargo(&arguments)
     })?;
-    step("programs", binaries::build)?;
+    // Many of them make containers, links and mounts: one at a time. The other core compiles.
+    unit.extend(["--", "--test-threads", "1"]);
+    step("unit tests and programs", || side_by_side(|| run_cargo(&unit), binaries::build))?;
     step("end to end", || {
         let mut arguments = vec!["test", "--locked", "--no-fail-fast"];
         for package in END_TO_END {
@@ -52,6 +54,19 @@ pub(crate) fn check_everything() -> Result<()> {
         }
         arguments.extend(["--", "--test-threads", "1"]);
         run_cargo(&arguments)
+    })
+}
+
+/// Runs both at once; the first error is that of the first.
+fn side_by_side(
+    one: impl FnOnce() -> Result<()>,
+    other: impl FnOnce() -> Result<()> + Send,
+) -> Result<()> {
+    std::thread::scope(|scope| {
+        let other = scope.spawn(other);
+        let one = one();
+        let other = other.join().expect("a step does not panic");
+        one.and(other)
     })
 }
 

@@ -30,11 +30,18 @@ fn settings_are_reloaded_and_a_bad_file_changes_nothing() {
         let found = labels();
         if found == r#"["b=2"]"# { Ok(()) } else { Err(found) }
     });
-    assert!(daemon.exec_root().join("registries/here:5000/hosts.toml").exists());
+    let registry = daemon.exec_root().join("registries/here:5000/hosts.toml");
+    assert!(registry.exists());
     std::fs::write(&file, r#"{"labels":["c=3"],"#).unwrap();
     signal(daemon.pid(), "HUP");
     until_logged(&daemon, "configuration not reloaded");
     assert_eq!(labels(), r#"["b=2"]"#);
+    assert!(registry.exists());
+    std::fs::write(&file, "{}").unwrap();
+    signal(daemon.pid(), "HUP");
+    wait::until("what is no longer set to go", LIMIT, || {
+        if registry.exists() { Err(labels()) } else { Ok(()) }
+    });
 }
 
 #[test]
