@@ -37,7 +37,8 @@ fn settings_are_reloaded_and_a_bad_file_changes_nothing() {
     until_logged(&daemon, "configuration not reloaded");
     assert_eq!(labels(), r#"["b=2"]"#);
     assert!(registry.exists());
-    std::fs::write(&file, "{}").unwrap();
+    // A key that is left out keeps its value, as in dockerd; an empty list does not.
+    std::fs::write(&file, r#"{"insecure-registries":[]}"#).unwrap();
     signal(daemon.pid(), "HUP");
     wait::until("what is no longer set to go", LIMIT, || {
         if registry.exists() { Err(labels()) } else { Ok(()) }
