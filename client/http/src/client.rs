@@ -15,6 +15,7 @@ use contracts_engine_api::ApiVersion;
 use std::fmt;
 use std::io::{BufReader, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Starts a daemon where none listens.
 pub trait Launcher: Send + Sync {
@@ -33,6 +34,9 @@ pub trait Launcher: Send + Sync {
 const NEWEST: u16 = 51;
 /// Heads and small answers; larger reads pass it by.
 const BUFFER: usize = 4 * 1024;
+/// The longest pause before a daemon that breaks connections off is asked again: ten attempts, one
+/// second in all.
+const DYING: Duration = Duration::from_secs(1);
 /// More idle connections than any command uses at once.
 const MAX_IDLE: usize = 4;
 
@@ -230,12 +234,16 @@ impl Client {
         }
         let connection = self.connect(request.method, &target)?;
         let mut outcome = self.exchange_on(connection, request, &target, upgrade);
-        // A daemon that is just dying still takes connections. Who would have been started had it
-        // been dead already is started now.
-        if self.launcher.is_some()
+        // A daemon that is just dying still takes connections, until the kernel has closed its
+        // socket. Who would have been started had it been dead already is started now.
+        let mut pause = Duration::from_millis(1);
+        while self.launcher.is_some()
             && request.method.is_safe()
             && matches!(outcome, Err(Error::Broken { .. }))
+            && pause < DYING
         {
+            std::thread::sleep(pause);
+            pause *= 2;
             self.state().connected_before = false;
             let connection = self.connect(request.method, &target)?;
             outcome = self.exchange_on(connection, request, &target, upgrade);

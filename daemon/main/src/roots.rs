@@ -9,6 +9,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// What our tmpfs is mounted from, as mount tables show it.
 const SOURCE: &str = "gantry";
@@ -56,11 +57,21 @@ fn create(path: &Path, mode: u32) -> anyhow::Result<()> {
         .with_context(|| format!("make {}", path.display()))
 }
 
+/// How long a daemon that is ending may hold the lock.
+const DYING: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_millis(2);
+
 fn lock(path: &Path) -> anyhow::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o644);
     let mut file = options.open(path).with_context(|| format!("open {}", path.display()))?;
-    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+    let begun = Instant::now();
+    while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        // One that was killed just now holds it until the kernel has closed its files.
+        if begun.elapsed() < DYING {
+            std::thread::sleep(POLL);
+            continue;
+        }
         let mut pid = String::new();
         let _ = file.take(32).read_to_string(&mut pid);
         bail!("a daemon (pid {}) already uses {}", pid.trim(), path.display());
