@@ -18,7 +18,21 @@ pub struct InvalidId {
     why: &'static str,
 }
 
-/// Draws 64 random hexadecimal digits, the form of container, network and endpoint ids.
+/// How many of an id's digits people are shown.
+const SHORT: usize = 12;
+
+/// Draws an id: 64 random hexadecimal digits, the form of container, network and endpoint ids.
+fn random_id() -> String {
+    loop {
+        let id = random_hex_64();
+        // The short form is a container's host name, and C libraries take one that is all decimal
+        // digits for an IPv4 address. One draw in 280 is.
+        if !id.as_bytes()[..SHORT].iter().all(u8::is_ascii_digit) {
+            return id;
+        }
+    }
+}
+
 fn random_hex_64() -> String {
     use std::fmt::Write as _;
     let mut bytes = [0_u8; 32];
@@ -45,7 +59,7 @@ macro_rules! hex_id {
             /// A new random id.
             #[must_use]
             pub fn random() -> Self {
-                Self(random_hex_64())
+                Self(random_id())
             }
 
             /// All 64 hexadecimal digits.
@@ -54,10 +68,10 @@ macro_rules! hex_id {
                 &self.0
             }
 
-            /// The first twelve digits, for people.
+            /// The first twelve digits, for people; of a random id they are a valid host name.
             #[must_use]
             pub fn short(&self) -> &str {
-                &self.0[..12]
+                &self.0[..SHORT]
             }
         }
 
@@ -202,6 +216,15 @@ mod tests {
         assert_ne!(a, b);
         assert_eq!(a.as_str().parse::<ContainerId>().unwrap(), a);
         assert_eq!(a.short().len(), 12);
+    }
+
+    /// Of ten thousand, 35 would be expected.
+    #[test]
+    fn a_short_random_id_is_never_a_number() {
+        for _ in 0..10_000 {
+            let id = ContainerId::random();
+            assert!(id.short().parse::<u64>().is_err(), "{id}");
+        }
     }
 
     #[test]
