@@ -231,8 +231,6 @@ impl Joining<'_> {
         self.confinement.affinity().apply_initial()?;
         // Before the container's processes can see this one.
         let procfs = begin()?;
-        parent.wait_for(Progress::Attached);
-        self.confinement.affinity().apply_final()?;
         let flags = self.own.to_join();
         if !flags.is_empty() {
             setns(self.container.as_fd(), flags)
@@ -255,6 +253,9 @@ impl Joining<'_> {
         let keep: Vec<_> =
             [parent.as_fd()].into_iter().chain(console.as_ref().map(AsFd::as_fd)).collect();
         let program = self.confinement.settle(procfs, &keep)?;
+        // Attaching to ten hierarchies takes as long as all of this: the parent does it meanwhile.
+        parent.wait_for(Progress::Attached);
+        self.confinement.affinity().apply_final()?;
         Ok((program, console))
     }
 }
