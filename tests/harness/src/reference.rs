@@ -74,6 +74,7 @@ impl Reference {
     #[must_use]
     pub fn containerd(programs: &Path) -> Self {
         let roots = folder();
+        mount_hidden_hierarchies(&roots.path().join("cgroup"));
         let configuration = roots.path().join("config.toml");
         let text = format!(
             "version = 2\nroot = \"{root}/data\"\nstate = \"{root}/exec\"\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = \"{root}/containerd.sock\"\n",

@@ -1,0 +1,114 @@
+//! Debian's podman and buildah, with storage of their own.
+
+use crate::{images, output_of};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What root may set without `CAP_SYS_RESOURCE`: podman's own defaults are above it.
+const CONFIGURATION: &str = "\
+[containers]
+default_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]
+";
+
+/// Podman's and buildah's folders, with busybox in the storage; containers and mounts go on drop.
+pub struct Podman {
+    roots: tempfile::TempDir,
+    runtime: Option<PathBuf>,
+}
+
+impl Podman {
+    /// With the runtime that podman chooses by itself, or with this one; busybox has this name.
+    ///
+    /// # Panics
+    /// When the storage cannot be filled.
+    #[must_use]
+    pub fn new(runtime: Option<&Path>, image: &str) -> Self {
+        let roots =
+            tempfile::Builder::new().prefix("gantry-podman-").tempdir().expect("temporary folder");
+        let podman = Self { roots, runtime: runtime.map(Path::to_owned) };
+        std::fs::write(podman.configuration(), CONFIGURATION).expect("write containers.conf");
+        let (data, exec) = podman.folders();
+        let place =
+            format!("containers-storage:[overlay@{}+{}]{image}", data.display(), exec.display());
+        let _ = output_of(
+            Command::new("skopeo")
+                .args(["copy", "--insecure-policy", "-q"])
+                .arg(format!("oci:{}", images::busybox().display()))
+                .arg(place),
+        );
+        podman
+    }
+
+    fn folders(&self) -> (PathBuf, PathBuf) {
+        (self.scratch().join("data"), self.scratch().join("exec"))
+    }
+
+    fn configuration(&self) -> PathBuf {
+        self.scratch().join("containers.conf")
+    }
+
+    /// A folder of its own.
+    #[must_use]
+    pub fn scratch(&self) -> &Path {
+        self.roots.path()
+    }
+
+    fn on_the_storage(&self, program: &str) -> Command {
+        let (data, exec) = self.folders();
+        let mut command = Command::new(program);
+        command.env("CONTAINERS_CONF", self.configuration()).stdin(Stdio::null());
+        command.arg("--root").arg(data).arg("--runroot").arg(exec);
+        command.args(["--storage-driver", "overlay"]);
+        command
+    }
+
+    /// A podman command; cgroups by files, as there is no systemd to ask.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.on_the_storage("podman");
+        command.args(["--cgroup-manager", "cgroupfs", "--events-backend", "none"]);
+        if let Some(runtime) = &self.runtime {
+            command.arg("--runtime").arg(runtime);
+        }
+        command.args(arguments);
+        command
+    }
+
+    /// Runs a podman command that must succeed; its output without the last line's end.
+    #[must_use]
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        output_of(&mut self.command(arguments)).trim_end().to_owned()
+    }
+
+    /// A command of buildah's on the same storage.
+    #[must_use]
+    pub fn buildah_on_storage(&self, arguments: &[&str]) -> Command {
+        let mut command = self.on_the_storage("buildah");
+        command.args(arguments);
+        command
+    }
+
+    /// A command of buildah's that runs containers (`bud`, `run`), on the same storage.
+    #[must_use]
+    pub fn buildah(&self, verb: &str, arguments: &[&str]) -> Command {
+        let mut command = self.buildah_on_storage(&[verb, "--isolation", "oci"]);
+        if let Some(runtime) = &self.runtime {
+            command.arg("--runtime").arg(runtime);
+        }
+        command.args(arguments);
+        command
+    }
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        let _ = self.command(&["pod", "rm", "-fa", "-t", "0"]).output();
+        let _ = self.command(&["rm", "-fa", "-t", "0"]).output();
+        let root = self.roots.path().display().to_string();
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let targets = mounts.lines().rev().filter_map(|line| line.split(' ').nth(1));
+        for target in targets.filter(|target| target.starts_with(&root)) {
+            let _ = Command::new("umount").args(["-l", target]).status();
+        }
+    }
+}
