@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bundle;
+pub mod cgroups;
 pub mod daemon;
 pub mod images;
 pub mod leaks;

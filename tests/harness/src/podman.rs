@@ -1,8 +1,10 @@
 //! Debian's podman and buildah, with storage of their own.
 
+use crate::cgroups::ONLY_V1;
 use crate::{images, output_of};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// What root may set without `CAP_SYS_RESOURCE`: podman's own defaults are above it.
 const CONFIGURATION: &str = "\
@@ -10,22 +12,36 @@ const CONFIGURATION: &str = "\
 default_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]
 ";
 
-/// Podman's and buildah's folders, with busybox in the storage; containers and mounts go on drop.
+/// Podman's and buildah's folders, with busybox in the storage. Their commands run in one mount
+/// namespace, where nothing but cgroup v1 is mounted below `/sys/fs/cgroup`, and all of it: podman
+/// makes plain folders in the place of a hierarchy that exists and is not mounted, and then fails
+/// to remove them. Containers and mounts go on drop.
 pub struct Podman {
     roots: tempfile::TempDir,
-    runtime: Option<PathBuf>,
+    runtime: PathBuf,
+    namespace: Child,
 }
 
 impl Podman {
-    /// With the runtime that podman chooses by itself, or with this one; busybox has this name.
+    /// With this runtime; busybox has this name.
     ///
     /// # Panics
     /// When the storage cannot be filled.
     #[must_use]
-    pub fn new(runtime: Option<&Path>, image: &str) -> Self {
+    pub fn new(runtime: &Path, image: &str) -> Self {
         let roots =
             tempfile::Builder::new().prefix("gantry-podman-").tempdir().expect("temporary folder");
-        let podman = Self { roots, runtime: runtime.map(Path::to_owned) };
+        let namespace = Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "sh", "-c"])
+            .arg(format!("set -eu\n{ONLY_V1}\necho ready\nexec sleep infinity"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("start unshare");
+        let mut podman = Self { roots, runtime: runtime.to_owned(), namespace };
+        let mut line = String::new();
+        let output = podman.namespace.stdout.take().expect("a pipe");
+        let _ = BufReader::new(output).read_line(&mut line).expect("read from the namespace");
+        assert_eq!(line, "ready\n", "the mount namespace was not made");
         std::fs::write(podman.configuration(), CONFIGURATION).expect("write containers.conf");
         let (data, exec) = podman.folders();
         let place =
@@ -55,7 +71,8 @@ impl Podman {
 
     fn on_the_storage(&self, program: &str) -> Command {
         let (data, exec) = self.folders();
-        let mut command = Command::new(program);
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--mount=/proc/{}/ns/mnt", self.namespace.id())).arg(program);
         command.env("CONTAINERS_CONF", self.configuration()).stdin(Stdio::null());
         command.arg("--root").arg(data).arg("--runroot").arg(exec);
         command.args(["--storage-driver", "overlay"]);
@@ -67,10 +84,7 @@ impl Podman {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.on_the_storage("podman");
         command.args(["--cgroup-manager", "cgroupfs", "--events-backend", "none"]);
-        if let Some(runtime) = &self.runtime {
-            command.arg("--runtime").arg(runtime);
-        }
-        command.args(arguments);
+        command.arg("--runtime").arg(&self.runtime).args(arguments);
         command
     }
 
@@ -92,10 +106,7 @@ impl Podman {
     #[must_use]
     pub fn buildah(&self, verb: &str, arguments: &[&str]) -> Command {
         let mut command = self.buildah_on_storage(&[verb, "--isolation", "oci"]);
-        if let Some(runtime) = &self.runtime {
-            command.arg("--runtime").arg(runtime);
-        }
-        command.args(arguments);
+        command.arg("--runtime").arg(&self.runtime).args(arguments);
         command
     }
 }
@@ -104,11 +115,7 @@ impl Drop for Podman {
     fn drop(&mut self) {
         let _ = self.command(&["pod", "rm", "-fa", "-t", "0"]).output();
         let _ = self.command(&["rm", "-fa", "-t", "0"]).output();
-        let root = self.roots.path().display().to_string();
-        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-        let targets = mounts.lines().rev().filter_map(|line| line.split(' ').nth(1));
-        for target in targets.filter(|target| target.starts_with(&root)) {
-            let _ = Command::new("umount").args(["-l", target]).status();
-        }
+        let _ = self.namespace.kill();
+        let _ = self.namespace.wait();
     }
 }

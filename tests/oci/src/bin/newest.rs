@@ -45,7 +45,7 @@ fn main() -> Result<()> {
         }
     });
     tests_oci::import_busybox(&socket, &folder);
-    tests_oci::ctr_tells_a_containers_life(&socket, tests_oci::OURS);
+    tests_oci::ctr_tells_a_containers_life(&socket, &["--runtime", tests_oci::OURS]);
     println!("containerd {VERSION} ran, executed in, paused, killed and deleted through our shim");
     daemon::signal(containerd.id(), "TERM");
     containerd.wait()?;
