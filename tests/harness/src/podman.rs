@@ -47,7 +47,8 @@ impl Podman {
         let place =
             format!("containers-storage:[overlay@{}+{}]{image}", data.display(), exec.display());
         let _ = output_of(
-            Command::new("skopeo")
+            podman
+                .within("skopeo")
                 .args(["copy", "--insecure-policy", "-q"])
                 .arg(format!("oci:{}", images::busybox().display()))
                 .arg(place),
@@ -69,10 +70,15 @@ impl Podman {
         self.roots.path()
     }
 
-    fn on_the_storage(&self, program: &str) -> Command {
-        let (data, exec) = self.folders();
+    fn within(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         command.arg(format!("--mount=/proc/{}/ns/mnt", self.namespace.id())).arg(program);
+        command
+    }
+
+    fn on_the_storage(&self, program: &str) -> Command {
+        let (data, exec) = self.folders();
+        let mut command = self.within(program);
         command.env("CONTAINERS_CONF", self.configuration()).stdin(Stdio::null());
         command.arg("--root").arg(data).arg("--runroot").arg(exec);
         command.args(["--storage-driver", "overlay"]);
