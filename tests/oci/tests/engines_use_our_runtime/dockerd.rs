@@ -42,7 +42,7 @@ fn dockerd_runs_executes_and_tells_how_programs_end() {
     let _ = dockerd.ok(&["run", "-d", "--name", "long", "busybox", "sleep", "1000"]);
     assert_eq!(dockerd.ok(&["exec", "long", "echo", "inside"]), "inside");
     let _ = ends_with(3, dockerd.0.docker(&["exec", "long", "sh", "-c", "exit 3"]));
-    let _ = ends_with(126, dockerd.0.docker(&["exec", "long", "nosuch"]));
+    let _ = ends_with(126, dockerd.0.docker(&["exec", "long", "/etc/passwd"]));
     assert!(dockerd.ok(&["top", "long"]).contains("sleep 1000"));
     let _ = dockerd.ok(&["rm", "-f", "long"]);
     let _ = ends_with(5, dockerd.0.docker(&["run", "--rm", "busybox", "sh", "-c", "exit 5"]));
