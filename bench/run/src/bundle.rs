@@ -52,10 +52,16 @@ impl Bundles {
 
     /// A bundle for a command, in a cgroup of its own below one that stays.
     pub(crate) fn of(&self, name: &str, command: &[&str]) -> Result<PathBuf> {
+        self.limited(name, command, &self.config["linux"]["resources"]["memory"])
+    }
+
+    /// The same with another limit of memory.
+    pub(crate) fn limited(&self, name: &str, command: &[&str], memory: &Value) -> Result<PathBuf> {
         let bundle = self.folder.path().join(name);
         fs::create_dir_all(&bundle)?;
         let mut config = self.config.clone();
         config["process"]["args"] = json!(command);
+        config["linux"]["resources"]["memory"] = memory.clone();
         config["linux"]["cgroupsPath"] = json!(format!("/gantry-bench/{name}"));
         fs::write(bundle.join("config.json"), config.to_string())?;
         Ok(bundle)

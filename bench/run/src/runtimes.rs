@@ -18,14 +18,14 @@ const LIVES: usize = 100;
 const CROWDS: usize = 3;
 
 /// A runtime and where it keeps its state.
-struct Runtime {
-    name: &'static str,
+pub(crate) struct Runtime {
+    pub(crate) name: &'static str,
     program: PathBuf,
     root: PathBuf,
 }
 
 impl Runtime {
-    fn command(&self, words: &[&str]) -> Command {
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--root").arg(&self.root).args(words);
         command
@@ -56,6 +56,15 @@ impl Runtime {
 
 pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let bundles = Bundles::new(&peers::dockerd())?;
+    let runtimes = runtimes(options, &bundles);
+    runs(options, &bundles, &runtimes, report)?;
+    lives(&bundles, &runtimes, report)?;
+    crowds(&bundles, &runtimes, report)?;
+    execs(options, &bundles, &runtimes, report)
+}
+
+/// Those that take part, with their state among the bundles.
+pub(crate) fn runtimes(options: &Options, bundles: &Bundles) -> Vec<Runtime> {
     let of = |name: &'static str, program: PathBuf| Runtime {
         name,
         program,
@@ -69,10 +78,7 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
     if options.newest {
         runtimes.push(of("newest runc", newest::programs().join("runc")));
     }
-    runs(options, &bundles, &runtimes, report)?;
-    lives(&bundles, &runtimes, report)?;
-    crowds(&bundles, &runtimes, report)?;
-    execs(options, &bundles, &runtimes, report)
+    runtimes
 }
 
 /// `run` of `true`, beside the floor.

@@ -22,7 +22,7 @@ impl Reference {
     /// When it does not answer within forty seconds.
     #[must_use]
     pub fn dockerd(options: &[&str]) -> Self {
-        Self::dockerd_from(Path::new("/usr/sbin"), options)
+        Self::dockerd_from(&engines(), options)
     }
 
     /// A dockerd from a folder that also holds the programs it starts.
@@ -74,18 +74,21 @@ impl Reference {
     #[must_use]
     pub fn containerd(programs: &Path) -> Self {
         let roots = folder();
+        mount_hidden_hierarchies(&roots.path().join("cgroup"));
         let configuration = roots.path().join("config.toml");
         let text = format!(
             "version = 2\nroot = \"{root}/data\"\nstate = \"{root}/exec\"\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = \"{root}/containerd.sock\"\n",
             root = roots.path().display()
         );
         std::fs::write(&configuration, text).expect("write containerd's configuration");
-        let mut command = Command::new("containerd");
+        let engines = engines();
         let path = std::env::var("PATH").unwrap_or_default();
+        let folders = [programs, engines.as_path()].map(|folder| folder.display().to_string());
+        let mut command = Command::new("sh");
         command
-            .arg("--config")
+            .args(["-c", "exec containerd --config \"$1\"", "containerd"])
             .arg(configuration)
-            .env("PATH", format!("{}:{path}", programs.display()));
+            .env("PATH", format!("{}:{path}", folders.join(":")));
         let reference = Self::spawn(roots, command, "containerd");
         reference.until_ready(|| {
             let mut command = ctr(&reference.containerd_socket(), &["version"]);
@@ -148,6 +151,12 @@ impl Reference {
     pub fn containerd_socket(&self) -> PathBuf {
         self.roots.path().join("containerd.sock")
     }
+}
+
+/// Where dockerd, containerd and what they start are found first; `TEST_ENGINES` puts others in the
+/// place of Debian's.
+fn engines() -> PathBuf {
+    std::env::var_os("TEST_ENGINES").map_or_else(|| "/usr/sbin".into(), PathBuf::from)
 }
 
 /// A command of Debian's `ctr` on a containerd, original or ours.

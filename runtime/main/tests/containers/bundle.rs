@@ -1,16 +1,20 @@
 //! A bundle with a busybox root, and the built program that runs it.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+use tests_harness::bundle::configuration;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_gantry-runtime");
 const APPLETS: [&str; 22] = [
     "sh", "true", "false", "cat", "echo", "id", "ls", "mkdir", "sleep", "touch", "tty", "stty",
     "hostname", "grep", "rmdir", "chroot", "ip", "mknod", "readlink", "dd", "test", "kill",
 ];
+
+/// What the tests' processes may do.
+const CAPABILITIES: [&str; 5] = ["CAP_CHOWN", "CAP_KILL", "CAP_SETUID", "CAP_SETGID", "CAP_MKNOD"];
 
 /// A bundle of its own folder, id, state root and cgroup, all removed with it.
 pub(crate) struct Bundle {
@@ -55,7 +59,7 @@ impl Bundle {
             std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).unwrap();
         }
         std::fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
-        let config = config(args, &id);
+        let config = configuration(args, &format!("/{GROUP}/{id}"), &CAPABILITIES);
         Self { folder, id, config }
     }
 
@@ -174,43 +178,3 @@ impl Drop for Bundle {
 
 /// Parent of the tests' cgroups.
 const GROUP: &str = "gantry-runtime-tests";
-
-/// A configuration as Docker writes them, cut to what a test needs.
-fn config(args: &[&str], id: &str) -> Value {
-    let capabilities = json!(["CAP_CHOWN", "CAP_KILL", "CAP_SETUID", "CAP_SETGID", "CAP_MKNOD"]);
-    json!({
-        "ociVersion": "1.0.2",
-        "process": {
-            "args": args,
-            "cwd": "/",
-            "user": {"uid": 0, "gid": 0},
-            "env": ["PATH=/bin"],
-            "capabilities": {
-                "bounding": capabilities, "effective": capabilities, "permitted": capabilities,
-            },
-        },
-        "root": {"path": "rootfs"},
-        "hostname": "inside",
-        "mounts": [
-            {"destination": "/proc", "type": "proc", "source": "proc"},
-            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
-             "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
-            {"destination": "/dev/pts", "type": "devpts", "source": "devpts",
-             "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]},
-            {"destination": "/dev/shm", "type": "tmpfs", "source": "shm",
-             "options": ["nosuid", "noexec", "nodev", "mode=1777"]},
-            {"destination": "/sys", "type": "sysfs", "source": "sysfs",
-             "options": ["nosuid", "noexec", "nodev", "ro"]},
-        ],
-        "linux": {
-            "cgroupsPath": format!("/{GROUP}/{id}"),
-            "namespaces": [
-                {"type": "mount"}, {"type": "network"}, {"type": "uts"}, {"type": "pid"},
-                {"type": "ipc"},
-            ],
-            "resources": {"devices": [{"allow": false, "access": "rwm"}]},
-            "maskedPaths": ["/proc/kcore", "/proc/keys", "/proc/acpi", "/sys/firmware"],
-            "readonlyPaths": ["/proc/sys", "/proc/sysrq-trigger"],
-        },
-    })
-}
