@@ -182,7 +182,7 @@ fn a_rule_for_a_part_holds_for_the_whole_with_that_first_argument() {
         r#"{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86"],"syscalls":[
         {"names":["socket"],"action":"SCMP_ACT_ALLOW","args":[
           {"index":0,"value":40,"op":"SCMP_CMP_NE"},{"index":2,"value":7,"op":"SCMP_CMP_EQ"}]},
-        {"names":["connect","shmat","read"],"action":"SCMP_ACT_ALLOW"}]}"#,
+        {"names":["connect","shmat","futex_waitv"],"action":"SCMP_ACT_ALLOW"}]}"#,
     );
     let allowed = |number, arguments: [u64; 3]| {
         let [a, b, c] = arguments;
