@@ -63,10 +63,10 @@ pub(crate) fn exec(request: ExecRequest<'_>) -> Result<Executed, Error> {
 
     let mut back = Return::default();
     let own = NamespaceFlagsOf(record.namespaces);
-    // An ordinary user has rights over a pid namespace only within the user namespace.
-    let is_cloned_within = user_namespace::is_ordinary_user() && own.has(NamespaceFlags::USER);
+    let within = within(own);
+    let is_cloned_within = !within.is_empty() && user_namespace::is_without_return();
     let cloned = if is_cloned_within {
-        clone_by_another(|| go_within(own, &container, &confinement)).map_err(of_exec)
+        clone_by_another(|| go_within(within, &container, &confinement)).map_err(of_exec)
     } else {
         if own.has(NamespaceFlags::PID) {
             let namespace = pid_namespace(&record, &container)?;
@@ -77,7 +77,7 @@ pub(crate) fn exec(request: ExecRequest<'_>) -> Result<Executed, Error> {
     let (pid, pidfd) = match cloned {
         Ok(Cloned::Child) => {
             drop(parent_end);
-            let joined = if is_cloned_within { within(own) } else { NamespaceFlags::EMPTY };
+            let joined = if is_cloned_within { within } else { NamespaceFlags::EMPTY };
             let process = &process;
             let join = Joining { id, own, joined, container, process, confinement };
             join.run(child_end, stdio)
@@ -124,22 +124,24 @@ pub(crate) fn exec(request: ExecRequest<'_>) -> Result<Executed, Error> {
     }
 }
 
-/// Where an ordinary user has to be before the process is cloned.
+/// Where whoever cannot come back has to go before the process is cloned: to the pid namespace, and
+/// to the user namespace, in which alone an ordinary user has rights over the other.
 fn within(own: NamespaceFlagsOf) -> NamespaceFlags {
-    let pid =
-        if own.has(NamespaceFlags::PID) { NamespaceFlags::PID } else { NamespaceFlags::EMPTY };
-    NamespaceFlags::USER | pid
+    [NamespaceFlags::USER, NamespaceFlags::PID]
+        .into_iter()
+        .filter(|flag| own.has(*flag))
+        .fold(NamespaceFlags::EMPTY, |flags, flag| flags | flag)
 }
 
-/// Goes to the container's user and pid namespaces and clones the process there.
+/// Goes to these of the container's namespaces and clones the process there.
 fn go_within(
-    own: NamespaceFlagsOf,
+    within: NamespaceFlags,
     container: &OwnedFd,
     confinement: &Confinement,
 ) -> Result<Cloned, Error> {
     confinement.set_oom_score("self")?;
     become_unreachable()?;
-    setns(container.as_fd(), within(own)).map_err(refused("join the container's namespaces"))?;
+    setns(container.as_fd(), within).map_err(refused("join the container's namespaces"))?;
     clone_sibling(NamespaceFlags::EMPTY).map_err(no_clone)
 }
 

@@ -128,7 +128,10 @@ fn make_permitted_cgroup(prepared: &mut Prepared<'_>) -> Result<(), Error> {
 
 /// Clones the first process into its new namespaces, from within those that it joins.
 fn clone_first(prepared: &Prepared<'_>, born_in: Option<BorrowedFd<'_>>) -> Result<Cloned, Error> {
-    if prepared.namespaces.joins(NamespaceKind::User) {
+    let namespaces = &prepared.namespaces;
+    if namespaces.joins(NamespaceKind::User)
+        || namespaces.joins(NamespaceKind::Pid) && user_namespace::is_without_return()
+    {
         return clone_by_another(|| go_within(prepared));
     }
     let back = prepared.namespaces.join_in_parent()?;
@@ -147,8 +150,8 @@ fn clone_first(prepared: &Prepared<'_>, born_in: Option<BorrowedFd<'_>>) -> Resu
 }
 
 /// With a joined user namespace: new namespaces belong to the user namespace in which they are
-/// made, so that somebody has to go there first, and from there is no way back. That is a process
-/// of its own, in which `go_within` goes there, clones a sibling, and which then ends.
+/// made, so that somebody has to go there first, and from there is no way back; as there is none
+/// from a pid namespace for who is not the host's root. That is a process of its own, in which `go_within` goes there, clones a sibling, and which then ends.
 pub(crate) fn clone_by_another(
     go_within: impl FnOnce() -> Result<Cloned, Error>,
 ) -> Result<Cloned, Error> {

@@ -27,6 +27,16 @@ pub(crate) fn is_ordinary_user() -> bool {
     !rustix::process::geteuid().is_root()
 }
 
+/// Whether the caller has no rights over the namespaces that it is in, were it root there or not: it
+/// could not go back to them from others.
+pub(crate) fn is_without_return() -> bool {
+    /// What the host's root's own map says.
+    const ALL_IDS: [&str; 3] = ["0", "0", "4294967295"];
+    is_ordinary_user()
+        || std::fs::read_to_string("/proc/self/uid_map")
+            .is_ok_and(|map| !map.split_whitespace().eq(ALL_IDS))
+}
+
 /// Makes a user namespace with these maps, which nobody is in.
 pub(crate) fn make(uids: &[IdMapping], gids: &[IdMapping]) -> Result<OwnedFd, Error> {
     let (end, other_end) = pipe_with(PipeFlags::CLOEXEC).map_err(refused("make a pipe"))?;
@@ -52,8 +62,7 @@ pub(crate) fn make(uids: &[IdMapping], gids: &[IdMapping]) -> Result<OwnedFd, Er
 pub(crate) fn write_maps(pid: i32, uids: &[IdMapping], gids: &[IdMapping]) -> Result<(), Error> {
     write_map(pid, "uid_map", "newuidmap", uids)?;
     let own = rustix::process::getegid().as_raw();
-    if is_ordinary_user() && matches!(gids, [map] if map.host_id == own && map.size == 1) {
-        // The kernel's condition for mapping one's own group: groups could take rights away.
+    if is_ordinary_user() && forbids_groups(gids, own) {
         write(pid, "setgroups", "deny").map_err(|source| Error::State {
             step: "write",
             path: format!("/proc/{pid}/setgroups").into(),
@@ -61,6 +70,12 @@ pub(crate) fn write_maps(pid: i32, uids: &[IdMapping], gids: &[IdMapping]) -> Re
         })?;
     }
     write_map(pid, "gid_map", "newgidmap", gids)
+}
+
+/// Whether `setgroups(2)` has to be forbidden before this map is written: the kernel's condition for
+/// mapping one's own group alone, since leaving a group could give rights.
+pub(crate) fn forbids_groups(gids: &[IdMapping], own: u32) -> bool {
+    matches!(gids, [map] if map.host_id == own && map.size == 1)
 }
 
 /// Writes a map, or where that is not allowed has `program` do it.
