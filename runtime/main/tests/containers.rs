@@ -8,6 +8,8 @@ mod bundle;
 mod further;
 #[path = "containers/hostile.rs"]
 mod hostile;
+#[path = "containers/rootless.rs"]
+mod rootless;
 #[path = "containers/sharing.rs"]
 mod sharing;
 
