@@ -28,6 +28,7 @@ use std::process::ExitCode;
 /// What the flags before the command say.
 #[derive(Debug)]
 struct Global {
+    /// Where the state of containers is, for commands that have to do with any.
     root: PathBuf,
     /// Whether systemd makes new containers' cgroups.
     systemd_cgroup: bool,
@@ -81,7 +82,8 @@ fn run(args: &[String]) -> u8 {
     }
     // With the trace's id, for whoever follows one request through the programs.
     log.debug(&format!("command {name}"));
-    let ran = Global::read(&global).and_then(|global| {
+    let needs_state = !matches!(name.as_str(), "spec" | "features");
+    let ran = Global::read(&global, needs_state).and_then(|global| {
         if command.joins_containers {
             keep_to_itself(&parsed)?;
         }
@@ -94,10 +96,11 @@ fn run(args: &[String]) -> u8 {
 }
 
 impl Global {
-    fn read(flags: &Flags) -> Result<Self, Failure> {
+    fn read(flags: &Flags, needs_state: bool) -> Result<Self, Failure> {
         let root = match flags.value("root") {
             Some(root) => PathBuf::from(root),
-            None => privileges::default_root()?,
+            None if needs_state => privileges::default_root()?,
+            None => PathBuf::new(),
         };
         let systemd_cgroup = flags.has("systemd-cgroup");
         let rootless = privileges::is_rootless(flags.value("rootless").unwrap_or("auto"))?;

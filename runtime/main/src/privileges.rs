@@ -35,8 +35,15 @@ pub(crate) fn default_root() -> Result<PathBuf, Failure> {
         is_root && (!is_in_user_namespace() || is_called_root)
     };
     let folder = std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty());
-    let Some(folder) = folder.filter(|_| !is_hosts_root()) else {
-        return Ok(PathBuf::from("/run/gantry-runtime"));
+    let folder = match folder {
+        Some(folder) if !is_hosts_root() => folder,
+        None if !rustix::process::geteuid().is_root() => {
+            return Err(Failure::Other(
+                "XDG_RUNTIME_DIR is not set: name a folder for the state of containers with --root"
+                    .to_owned(),
+            ));
+        }
+        _ => return Ok(PathBuf::from("/run/gantry-runtime")),
     };
     let root = PathBuf::from(folder).join("gantry-runtime");
     std::fs::DirBuilder::new()
