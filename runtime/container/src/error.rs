@@ -35,6 +35,9 @@ pub enum Error {
     /// `exec` in a paused container.
     #[error("{}", texts::EXEC_PAUSED)]
     ExecPaused,
+    /// `exec` before the start, by an ordinary user.
+    #[error("cannot exec in a container that has not been started: only root may, start it first")]
+    ExecCreated,
     /// `delete` in the wrong state.
     #[error("cannot delete container {id} that is not stopped: {status}")]
     NotStopped {
@@ -104,6 +107,26 @@ pub enum Error {
         /// Of which kind that was.
         kind: Kind,
     },
+    /// A program that maps ids for who may not do it refused.
+    #[error("{program}: {reason}")]
+    Mapping {
+        /// Which.
+        program: &'static str,
+        /// What it said.
+        reason: String,
+    },
+    /// What the out-of-memory killer is to think of a process could not be set.
+    #[error("set oom_score_adj to {score}{}", match source.errno() {
+        Errno::ACCESS | Errno::PERM => " (only root may go below the caller's own)",
+        _ => "",
+    })]
+    OomScore {
+        /// The configured value.
+        score: i32,
+        /// Why not.
+        #[source]
+        source: kernel_paths::Error,
+    },
     /// A network device could not be moved.
     #[error("move network device {name} into the container: {reason}")]
     NetDevice {
@@ -170,6 +193,7 @@ impl Classify for Error {
             | Self::NotCreated(_)
             | Self::ExecStopped
             | Self::ExecPaused
+            | Self::ExecCreated
             | Self::NotStopped { .. } => Kind::FailedPrecondition,
             Self::Unimplemented(_) => Kind::Unimplemented,
             Self::State { source, .. } => Kind::from_io(source),
@@ -179,6 +203,8 @@ impl Classify for Error {
             Self::Confine(error) => error.kind(),
             Self::Path(error) => error.kind(),
             Self::Program { .. } => Kind::InvalidArgument,
+            Self::Mapping { .. } => Kind::PermissionDenied,
+            Self::OomScore { source, .. } => source.kind(),
             Self::Init { kind, .. } | Self::Exec { kind, .. } => *kind,
             Self::Hook { .. } | Self::NetDevice { .. } => Kind::Internal,
             Self::Refused { errno, .. } => Kind::from_io(&(*errno).into()),

@@ -30,6 +30,7 @@ mod namespaces;
 mod netdevices;
 mod program;
 mod request;
+mod rootless;
 mod seal;
 mod sockets;
 mod start;

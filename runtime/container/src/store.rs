@@ -58,6 +58,9 @@ pub(crate) struct Record {
     /// The scope that the cgroup is, where systemd is the driver.
     #[serde(default)]
     pub(crate) scope: Option<ScopeRecord>,
+    /// Whether it may do without cgroups that its user has no permission for.
+    #[serde(default)]
+    pub(crate) rootless: bool,
     /// Its class of service, if it has one.
     #[serde(default)]
     pub(crate) resctrl: Option<GroupRecord>,
