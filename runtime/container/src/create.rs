@@ -102,7 +102,9 @@ fn prepare<'a>(request: &CreateRequest<'a>) -> Result<Prepared<'a>, Error> {
         linux.personality.as_ref(),
         request.options.preserve_fds,
     )?;
-    let cgroup = if request.options.systemd_cgroup {
+    let cgroup = if request.options.no_cgroup {
+        runtime_cgroups::reopen(runtime_cgroups::Record::default())
+    } else if request.options.systemd_cgroup {
         runtime_cgroups::locate_scope(&linux.cgroups_path, request.id, &spec.annotations)?
     } else {
         runtime_cgroups::locate(&linux.cgroups_path, request.id)?

@@ -66,6 +66,8 @@ pub struct CreateOptions {
     pub no_pivot: bool,
     /// Have systemd make the cgroup: a scope, of which `cgroupsPath` is `slice:prefix:name`.
     pub systemd_cgroup: bool,
+    /// Make no cgroup at all; nothing can be limited then.
+    pub no_cgroup: bool,
     /// Do without a cgroup, or without that of some controllers, where the caller may not make it
     /// and nothing is limited.
     pub rootless: bool,

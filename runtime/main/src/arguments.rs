@@ -43,6 +43,7 @@ pub(crate) const GLOBAL: &[Flag] = &[
     value("log-format", None, "text or json"),
     value("root", None, "folder of the containers' state"),
     switch("systemd-cgroup", None, "have systemd make cgroups; paths are slice:prefix:name"),
+    value("cgroup-manager", None, "cgroupfs, systemd or disabled, as crun has it"),
     value("rootless", None, "true, false or auto: do without cgroups that may not be made"),
     switch("version", Some('v'), "print the version"),
     switch("help", Some('h'), "print this help"),

@@ -32,6 +32,8 @@ struct Global {
     root: PathBuf,
     /// Whether systemd makes new containers' cgroups.
     systemd_cgroup: bool,
+    /// Whether new containers have none.
+    no_cgroup: bool,
     /// Whether new containers may do without cgroups that may not be made.
     rootless: bool,
 }
@@ -102,9 +104,15 @@ impl Global {
             None if needs_state => privileges::default_root()?,
             None => PathBuf::new(),
         };
-        let systemd_cgroup = flags.has("systemd-cgroup");
+        let manager = flags.value("cgroup-manager").unwrap_or("");
+        if !matches!(manager, "" | "cgroupfs" | "systemd" | "disabled") {
+            let text = format!("invalid value {manager:?} for --cgroup-manager");
+            return Err(Failure::Usage(text));
+        }
+        let systemd_cgroup = flags.has("systemd-cgroup") || manager == "systemd";
+        let no_cgroup = manager == "disabled";
         let rootless = privileges::is_rootless(flags.value("rootless").unwrap_or("auto"))?;
-        Ok(Self { root, systemd_cgroup, rootless })
+        Ok(Self { root, systemd_cgroup, no_cgroup, rootless })
     }
 }
 

@@ -115,6 +115,7 @@ fn options(global: &Global, flags: &Flags) -> Result<CreateOptions, Failure> {
     Ok(CreateOptions {
         pid_file: flags.path("pid-file"),
         systemd_cgroup: global.systemd_cgroup,
+        no_cgroup: global.no_cgroup,
         rootless: global.rootless,
         no_pivot: flags.has("no-pivot"),
         no_new_keyring: flags.has("no-new-keyring"),

@@ -220,3 +220,30 @@ fn a_further_process_goes_to_a_group_below() {
     bundle.succeed(&["delete", "--force", "ID"]);
     bundle.assert_nothing_is_left();
 }
+
+#[test]
+fn a_container_may_have_no_cgroup_at_all() {
+    let bundle = Bundle::program(&["sleep", "1000"]);
+    bundle.succeed(&["--cgroup-manager", "disabled", "run", "--detach", "ID"]);
+    assert!(bundle.cgroups().is_empty());
+    assert!(bundle.runtime(&["pause", "ID"]).err.contains("this container has no cgroup"));
+    bundle.succeed(&["exec", "ID", "true"]);
+    bundle.succeed(&["delete", "--force", "ID"]);
+    bundle.assert_nothing_is_left();
+}
+
+#[test]
+fn a_tmpfs_begins_with_what_it_hides_where_that_is_asked_for() {
+    let mut bundle = Bundle::script("ls -ld /data; cat /data/deep/file; touch /data/new");
+    let data = bundle.rootfs().join("data");
+    std::fs::create_dir_all(data.join("deep")).unwrap();
+    std::fs::write(data.join("deep/file"), "content\n").unwrap();
+    std::os::unix::fs::chown(&data, Some(5), Some(6)).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(&data, mode).unwrap();
+    bundle.config["mounts"].as_array_mut().unwrap().push(json!({"destination": "/data",
+        "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"]}));
+    let out = bundle.run();
+    assert!(out.contains(" 5        6 ") && out.ends_with("content\n"), "{out}");
+    assert!(!data.join("new").exists());
+}
