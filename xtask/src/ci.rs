@@ -1,7 +1,7 @@
 //! All checks and tests, in the order in which a mistake is cheapest to find.
 
 use crate::workspace::{cargo, run};
-use crate::{binaries, layers, tidy};
+use crate::{binaries, layers, syscalls, tidy};
 use anyhow::Result;
 use std::time::Instant;
 
@@ -32,6 +32,7 @@ pub(crate) fn check_everything() -> Result<()> {
     step("format", || run_cargo(&["fmt", "--all", "--check"]))?;
     step("layers", layers::check)?;
     step("tidy", tidy::check)?;
+    step("syscalls", syscalls::check)?;
     step("lints", || {
         run_cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
     })?;

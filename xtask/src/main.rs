@@ -6,6 +6,7 @@ mod bench;
 mod binaries;
 mod ci;
 mod layers;
+mod syscalls;
 mod tidy;
 mod workspace;
 
@@ -19,6 +20,7 @@ Commands:
   build       Build the five programs into target/gantry/ (runtime and shim static)
   ci          All checks and tests, as CI runs them
   layers      Check who may depend on whom, and the dependency bans of deny.toml
+  syscalls    Make the seccomp compiler's table from the kernel's headers; --check compares
   tidy        Check the house rules that no compiler knows
   leakcheck   Look for what a daemon left behind: cargo xtask leakcheck [--data-root DIR] [--exec-root DIR]
   record      Record the reference daemons' answers for tests/api: cargo xtask record --help
@@ -49,6 +51,7 @@ fn dispatch() -> Result<()> {
         "build" => binaries::build(),
         "ci" => ci::check_everything(),
         "layers" => layers::check(),
+        "syscalls" => syscalls::run(&rest),
         "tidy" => tidy::check(),
         "leakcheck" => workspace::run_program("tests-harness", "leakcheck", &rest),
         "record" => workspace::run_program("tests-api", "record", &rest),

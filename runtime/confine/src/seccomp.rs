@@ -6,9 +6,11 @@
 //! it once per call number when it is installed, is done sooner.
 
 mod compile;
+mod machine;
 mod syscalls;
 
-pub use compile::compile;
+pub use compile::{compile, compile_for};
+pub use machine::Machine;
 
 use crate::{Error, refused};
 use kernel_sys::seccomp::{FLAG_NEW_LISTENER, Instruction};

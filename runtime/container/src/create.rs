@@ -12,6 +12,7 @@ use crate::namespaces::Namespaces;
 use crate::request::{CreateRequest, Created};
 use crate::store::{Folder, ProcessDefaults, Record};
 use crate::{hooks, netdevices, user_namespace};
+use base_faults::{Step, reach, step};
 use base_oci::runtime::{Linux, NamespaceKind, Spec};
 use contracts_runtime_api::Status;
 use runtime_cgroups::{Cgroup, resctrl};
@@ -20,6 +21,8 @@ use runtime_rootfs::{BaseMount, CgroupMount, CgroupMounts, IdMap, Plan};
 use std::borrow::Cow;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+
+const FOLDER_MADE: &Step = step("runtime.create.folder-made");
 
 /// Everything that was read from the request.
 pub(crate) struct Prepared<'a> {
@@ -39,6 +42,7 @@ pub(crate) struct Prepared<'a> {
 pub(crate) fn create(request: CreateRequest<'_>) -> Result<Created, Error> {
     // Held until the end: who asks meanwhile learns that the container is being created.
     let (folder, _creating) = Folder::create(request.root, request.id)?;
+    reach(FOLDER_MADE);
     let made = prepare(&request).and_then(|mut prepared| {
         launch(request, &folder, &mut prepared).map_err(|error| undo(error, &folder, &prepared))
     });

@@ -10,6 +10,7 @@ use crate::request::{ExecRequest, Executed, Stdio};
 use crate::start::no_listener;
 use crate::store::{Folder, ProcessDefaults, Record, process_stat};
 use crate::{seal, sockets};
+use base_faults::{Step, reach, step};
 use base_oci::runtime::{NamespaceKind, Process};
 use contracts_runtime_api::Status;
 use kernel_sys::{Cloned, NamespaceFlags, clone3, setns, signals};
@@ -17,6 +18,18 @@ use runtime_confine::seccomp::Filter;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 use std::os::fd::{AsFd, OwnedFd};
+
+const FOUND: &Step = step("runtime.exec.found");
+const CLONED: &Step = step("runtime.exec.cloned");
+const ATTACHED: &Step = step("runtime.exec.attached");
+const TOLD_ATTACHED: &Step = step("runtime.exec.told-attached");
+const READY_HEARD: &Step = step("runtime.exec.ready-heard");
+const PID_FILE_WRITTEN: &Step = step("runtime.exec.pid-file-written");
+const BORN: &Step = step("init.exec.born");
+const HEARD_ATTACHED: &Step = step("init.exec.attached");
+const JOINED: &Step = step("init.exec.joined");
+const SETTLED: &Step = step("init.exec.settled");
+const TOLD_READY: &Step = step("init.exec.told-ready");
 
 /// Every type of namespace that exec joins, where the container has one of its own.
 const ALL: [NamespaceFlags; 8] = [
@@ -56,6 +69,7 @@ pub(crate) fn exec(request: ExecRequest<'_>) -> Result<Executed, Error> {
     )?
     .with_affinity(process.exec_cpu_affinity.as_ref())?;
     let container = open_init(&record)?;
+    reach(FOUND);
     let (parent_end, child_end) = handshake::pair()?;
     let wants_terminal = matches!(stdio, Stdio::Terminal);
 
@@ -83,19 +97,24 @@ pub(crate) fn exec(request: ExecRequest<'_>) -> Result<Executed, Error> {
         }
     };
     drop((child_end, stdio));
+    reach(CLONED);
     let result = back.back().and_then(|()| {
         record.cgroup().attach_further(pid, &options.cgroup, record.pid)?;
         // A group that was removed meanwhile has nothing to give.
         if let Some(group) = record.group().filter(|group| group.folder.is_dir()) {
             group.attach(pid)?;
         }
+        reach(ATTACHED);
         parent_end.tell(Progress::Attached);
+        reach(TOLD_ATTACHED);
         seal::release();
         let console = hear_ready(&parent_end, wants_terminal)?;
+        reach(READY_HEARD);
         let console = sockets::hand_over_console(console, options.console_socket.as_deref())?;
         sockets::hand_over_process(pidfd.as_fd(), "setns", options.pidfd_socket.as_deref())?;
         if let Some(path) = &options.pid_file {
             write_pid_file(path, pid)?;
+            reach(PID_FILE_WRITTEN);
         }
         if let Some(listener) = listener {
             let Report::Listener(number) = parent_end.receive()? else { return Err(died()) };
@@ -211,6 +230,7 @@ impl Joining<'_> {
         match self.prepare(&mut parent, stdio) {
             Ok((program, console)) => {
                 parent.ready(console.as_ref().map(AsFd::as_fd));
+                reach(TOLD_READY);
                 let error = self.confinement.run(&program, parent.as_fd());
                 let text = format!("{}\n", error.message());
                 let _ = rustix::io::write(rustix::stdio::stderr(), text.as_bytes());
@@ -228,19 +248,19 @@ impl Joining<'_> {
         parent: &mut ChildEnd,
         stdio: Stdio,
     ) -> Result<(crate::confinement::Program, Option<OwnedFd>), Error> {
+        reach(BORN);
         self.confinement.affinity().apply_initial()?;
         // Before the container's processes can see this one.
-        let procfs = begin()?;
-        parent.wait_for(Progress::Attached);
-        self.confinement.affinity().apply_final()?;
+        let procfs = begin(parent)?;
         let flags = self.own.to_join();
         if !flags.is_empty() {
             setns(self.container.as_fd(), flags)
                 .map_err(refused("join the container's namespaces"))?;
         }
         if self.own.has(NamespaceFlags::USER) {
-            crate::init::become_mapped_root()?;
+            crate::init::become_mapped_root(parent)?;
         }
+        reach(JOINED);
         join_keyring(self.id)?;
         let wants_terminal = matches!(stdio, Stdio::Terminal);
         install_stdio(stdio)?;
@@ -252,9 +272,17 @@ impl Joining<'_> {
         } else {
             None
         };
-        let keep: Vec<_> =
-            [parent.as_fd()].into_iter().chain(console.as_ref().map(AsFd::as_fd)).collect();
+        let keep: Vec<_> = [parent.as_fd()]
+            .into_iter()
+            .chain(console.as_ref().map(AsFd::as_fd))
+            .chain(base_faults::descriptor())
+            .collect();
         let program = self.confinement.settle(procfs, &keep)?;
+        // Attaching to ten hierarchies takes as long as all of this: the parent does it meanwhile.
+        parent.wait_for(Progress::Attached);
+        reach(HEARD_ATTACHED);
+        self.confinement.affinity().apply_final()?;
+        reach(SETTLED);
         Ok((program, console))
     }
 }

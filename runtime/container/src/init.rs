@@ -11,6 +11,7 @@ use crate::namespaces::Namespaces;
 use crate::request::CreateOptions;
 use crate::request::Stdio;
 use crate::{hooks, seal};
+use base_faults::{Step, reach, step};
 use base_oci::runtime::{Hooks, Linux, NamespaceKind, Spec};
 use contracts_runtime_api::State;
 use kernel_paths::{Procfs, Root};
@@ -40,6 +41,17 @@ pub(crate) struct Init<'a> {
     pub(crate) has_cgroup_namespace: bool,
 }
 
+const BORN: &Step = step("init.create.born");
+const BEGUN: &Step = step("init.create.begun");
+const MOUNTED: &Step = step("init.create.mounted");
+const CREATE_HOOKS_RUN: &Step = step("init.create.hooks-run");
+const ENTERED: &Step = step("init.create.entered");
+const SETTLED: &Step = step("init.create.settled");
+const TOLD_READY: &Step = step("init.create.told-ready");
+const CONNECTED: &Step = step("init.start.connected");
+const GO_HEARD: &Step = step("init.start.go-heard");
+const START_HOOKS_RUN: &Step = step("init.start.hooks-run");
+
 /// What `start` says to go on.
 pub(crate) const GO: &[u8] = b"G";
 
@@ -51,6 +63,7 @@ impl Init<'_> {
                 parent.ready(console.as_ref().map(AsFd::as_fd));
                 // Held any longer, they would keep somebody waiting for their end.
                 drop((parent, console));
+                reach(TOLD_READY);
                 self.wait_and_go(&program)
             }
             Err(error) => {
@@ -65,12 +78,14 @@ impl Init<'_> {
         parent: &mut ChildEnd,
         stdio: Stdio,
     ) -> Result<(crate::confinement::Program, Option<OwnedFd>), Error> {
-        let procfs = begin()?;
+        reach(BORN);
+        let procfs = begin(parent)?;
+        reach(BEGUN);
         if self.namespaces.makes(NamespaceKind::User) {
             parent.wait_for(Progress::Mapped);
-            become_mapped_root()?;
+            become_mapped_root(parent)?;
         } else if self.namespaces.joins(NamespaceKind::User) {
-            become_mapped_root()?;
+            become_mapped_root(parent)?;
         }
         self.namespaces.join_in_child()?;
         self.make_time_namespace(&procfs)?;
@@ -101,8 +116,10 @@ impl Init<'_> {
         let keep: Vec<_> = [parent.as_fd(), self.listener.as_fd()]
             .into_iter()
             .chain(console.as_ref().map(AsFd::as_fd))
+            .chain(base_faults::descriptor())
             .collect();
         let program = self.confinement.settle(procfs, &keep)?;
+        reach(SETTLED);
         parent.wait_for(Progress::Attached);
         self.confinement.affinity().apply_final()?;
         Ok((program, console))
@@ -142,9 +159,12 @@ impl Init<'_> {
         } else {
             None
         };
+        reach(MOUNTED);
         self.run_hooks(parent)?;
+        reach(CREATE_HOOKS_RUN);
         tree.seal()?;
         tree.enter(!self.options.no_pivot)?;
+        reach(ENTERED);
         Ok(console)
     }
 
@@ -206,16 +226,19 @@ impl Init<'_> {
                 Err(_) => kernel_sys::exit_now(1),
             }
         };
+        reach(CONNECTED);
         let mut word = [0_u8; 1];
         match message::receive(&connection, &mut word) {
             Ok((1, _)) if word == GO => {}
             // Who wanted to start it died: it cannot be started any more.
             _ => kernel_sys::exit_now(1),
         }
+        reach(GO_HEARD);
         let result =
             self.spec.hooks.as_ref().map_or(Ok(()), |all| {
                 hooks::run("startContainer", &all.start_container, self.state)
             });
+        reach(START_HOOKS_RUN);
         let error = match result {
             Ok(()) => self.confinement.run(program, connection.as_fd()),
             Err(error) => error,
@@ -230,10 +253,12 @@ pub(crate) fn needs_parent(hooks: &Hooks) -> bool {
     !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty()
 }
 
-/// The first steps of every process that is to run in a container: out of its reach, and away from
-/// the caller's session. The host's `/proc`, opened while this process still sees it.
-pub(crate) fn begin() -> Result<Procfs, Error> {
+/// The first steps of every process that is to run in a container: out of its reach, not without
+/// its parent, and away from the caller's session. The host's `/proc`, opened while this process
+/// still sees it.
+pub(crate) fn begin(parent: &ChildEnd) -> Result<Procfs, Error> {
     become_unreachable()?;
+    parent.follow()?;
     seal::release();
     let procfs = Procfs::open()?;
     rustix::process::setsid().map_err(refused("setsid"))?;
@@ -248,13 +273,14 @@ pub(crate) fn become_unreachable() -> Result<(), Error> {
 }
 
 /// Becomes root of a user namespace whose maps have been written.
-pub(crate) fn become_mapped_root() -> Result<(), Error> {
+pub(crate) fn become_mapped_root(parent: &ChildEnd) -> Result<(), Error> {
     let (uid, gid) = (rustix::fs::Uid::ROOT, rustix::fs::Gid::ROOT);
     rustix::thread::set_thread_res_gid(gid, gid, gid)
         .and_then(|()| rustix::thread::set_thread_res_uid(uid, uid, uid))
         .map_err(refused("become root of the user namespace"))?;
     // Changing ids made it dumpable again.
-    become_unreachable()
+    become_unreachable()?;
+    parent.follow()
 }
 
 fn unshare_cgroup() -> Result<(), Error> {

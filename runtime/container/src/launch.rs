@@ -8,6 +8,7 @@ use crate::namespaces::keep_alive;
 use crate::request::{CreateOptions, CreateRequest, Created, Stdio};
 use crate::store::{Folder, process_stat};
 use crate::{hooks, netdevices, seal, sockets, user_namespace};
+use base_faults::{Step, reach, step};
 use base_oci::runtime::{Hooks, Linux, NamespaceKind, Resources, Spec};
 use contracts_runtime_api::{State, Status};
 use kernel_paths::Procfs;
@@ -23,6 +24,18 @@ use rustix::process::{WaitId, WaitIdOptions, waitid};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+const RECORD_WRITTEN: &Step = step("runtime.create.record-written");
+const LISTENING: &Step = step("runtime.create.listening");
+const CLONED: &Step = step("runtime.create.cloned");
+const PID_RECORDED: &Step = step("runtime.create.pid-recorded");
+const CGROUP_MADE: &Step = step("runtime.create.cgroup-made");
+const ATTACHED: &Step = step("runtime.create.attached");
+const TOLD_ATTACHED: &Step = step("runtime.create.told-attached");
+const HOOKS_RUN: &Step = step("runtime.create.hooks-run");
+const TOLD_HOOKS: &Step = step("runtime.create.told-hooks");
+const READY_HEARD: &Step = step("runtime.create.ready-heard");
+const PID_FILE_WRITTEN: &Step = step("runtime.create.pid-file-written");
+
 /// Clones the first process and sees it through to where it waits to be started.
 pub(crate) fn launch(
     request: CreateRequest<'_>,
@@ -36,8 +49,10 @@ pub(crate) fn launch(
     // Before anything is made elsewhere: whoever finds the folder after this process was killed
     // can tell from the record what to remove.
     folder.write(&prepared.record)?;
+    reach(RECORD_WRITTEN);
     let wants_terminal = matches!(stdio, Stdio::Terminal);
     let listener = listen_for_start(folder)?;
+    reach(LISTENING);
     let born_in = birthplace(prepared)?;
     let mut state = folder.state(&prepared.record);
     state.status = Status::Creating;
@@ -66,6 +81,7 @@ pub(crate) fn launch(
     // The child has its own copies: held here, too, a listener would never refuse, and a pipe
     // never end.
     drop((listener, stdio));
+    reach(CLONED);
     state.pid = pid;
     let init = Clone { pid, pidfd: pidfd.as_fd(), is_in_cgroup: born_in.is_some() };
     let guided = guide(&parent_end, init, folder, prepared, spec, &mut state).and_then(|console| {
@@ -176,6 +192,11 @@ fn guide(
     spec: &Spec,
     state: &mut State,
 ) -> Result<Option<OwnedFd>, Error> {
+    // Before it can wait for anything but this process: whoever finds it later can end it.
+    prepared.record.pid = init.pid;
+    prepared.record.start_time = process_stat(init.pid).map_or(0, |stat| stat.start_time);
+    folder.write(&prepared.record)?;
+    reach(PID_RECORDED);
     if prepared.namespaces.makes(NamespaceKind::User) {
         let linux = &prepared.linux;
         user_namespace::write_maps(init.pid, &linux.uid_mappings, &linux.gid_mappings)?;
@@ -183,49 +204,59 @@ fn guide(
     child.tell(Progress::Mapped);
     if !init.is_in_cgroup {
         prepared.cgroup_is_new = prepared.cgroup.create(Some(init.pid))?;
+        reach(CGROUP_MADE);
         child.tell(Progress::CgroupsMade);
         limit_cgroup(&*prepared.cgroup, &prepared.linux)?;
         prepared.cgroup.attach(init.pid)?;
     }
-    join_resctrl(init.pid, prepared)?;
+    if join_resctrl(init.pid, prepared)? {
+        folder.write(&prepared.record)?;
+    }
     if !prepared.linux.net_devices.is_empty() {
         let network = network_of(init, prepared)?;
         netdevices::move_in(&prepared.linux.net_devices, network.as_fd())?;
     }
+    reach(ATTACHED);
     child.tell(Progress::Attached);
-    prepared.record.pid = init.pid;
-    prepared.record.start_time = process_stat(init.pid).map_or(0, |stat| stat.start_time);
-    folder.write(&prepared.record)?;
+    reach(TOLD_ATTACHED);
     seal::release();
     loop {
         match child.receive()? {
             Report::Hooks => {
                 let all = spec.hooks.clone().unwrap_or_default();
                 run_parent_hooks(&all, state)?;
+                reach(HOOKS_RUN);
                 child.tell(Progress::HooksDone);
+                reach(TOLD_HOOKS);
             }
-            Report::Ready(console) => return Ok(console),
+            Report::Ready(console) => {
+                reach(READY_HEARD);
+                return Ok(console);
+            }
             Report::Failed { message, kind } => return Err(Error::Init { message, kind }),
             Report::Died | Report::Cloned(..) | Report::Listener(_) => return Err(died()),
         }
     }
 }
 
-fn died() -> Error {
+/// Init ended without a word.
+pub(crate) fn died() -> Error {
     Error::Init {
         message: "the process died (out of memory, or killed)".to_owned(),
         kind: base_errors::Kind::Internal,
     }
 }
 
-/// Makes or finds the container's class of service, and puts its first process in.
-fn join_resctrl(pid: i32, prepared: &mut Prepared<'_>) -> Result<(), Error> {
+/// Makes or finds the container's class of service, and puts its first process in; whether it has
+/// one.
+fn join_resctrl(pid: i32, prepared: &mut Prepared<'_>) -> Result<bool, Error> {
     let (Some(root), Some(config)) = (&prepared.resctrl, &prepared.linux.intel_rdt) else {
-        return Ok(());
+        return Ok(false);
     };
     let group = resctrl::Group::create(root, config, &prepared.record.id)?;
     prepared.record.set_group(&group);
-    Ok(group.attach(pid)?)
+    group.attach(pid)?;
+    Ok(true)
 }
 
 /// The container's network namespace.
@@ -266,6 +297,7 @@ fn finish(
     sockets::hand_over_process(init.pidfd, "standard", options.pidfd_socket.as_deref())?;
     if let Some(path) = &options.pid_file {
         write_pid_file(path, init.pid)?;
+        reach(PID_FILE_WRITTEN);
     }
     Ok((console, keep_alive(init.pidfd, own)))
 }

@@ -3,6 +3,7 @@
 use crate::error::{Error, refused};
 use crate::hooks;
 use crate::store::{Folder, Record};
+use base_faults::{Step, reach, step};
 use base_oci::runtime::Resources;
 use contracts_runtime_api::{State, Stats, Status};
 use kernel_sys::signals;
@@ -14,9 +15,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+const ENDED: &Step = step("runtime.delete.ended");
+const CGROUP_REMOVED: &Step = step("runtime.delete.cgroup-removed");
+const FOLDER_REMOVED: &Step = step("runtime.delete.folder-removed");
+
 const SIGKILL: i32 = 9;
 /// How long a killed container may take to end.
 const END_TIME: Duration = Duration::from_secs(10);
+/// Between two looks at a creation that is to end: a lock cannot be polled.
+const CREATION_PAUSE: Duration = Duration::from_millis(1);
 
 pub(crate) fn state(root: &Path, id: &str) -> Result<State, Error> {
     let (folder, record) = Folder::find(root, id)?;
@@ -139,17 +146,16 @@ pub(crate) fn stats(root: &Path, id: &str) -> Result<Stats, Error> {
 }
 
 pub(crate) fn delete(root: &Path, id: &str, force: bool) -> Result<(), Error> {
+    if force {
+        end_creation(root, id)?;
+    }
     let (folder, record) = match Folder::find(root, id) {
-        // Its creation was cut short: whoever made it is gone, and took init with it.
-        Err(Error::DoesNotExist) if force => {
-            return match Folder::find_unfinished(root, id) {
-                Ok(folder) => folder.remove(),
-                Err(Error::DoesNotExist) => Ok(()),
-                Err(error) => Err(error),
-            };
-        }
-        result => result?,
+        Err(Error::DoesNotExist) if force => return Ok(()),
+        found => found?,
     };
+    // Nobody takes the id while what bears it is being removed.
+    let creating = || Error::NotStopped { id: record.id.clone(), status: Status::Creating };
+    let _removing = folder.keep()?.ok_or_else(creating)?;
     let status = folder.status(&record);
     match status {
         Status::Stopped => {}
@@ -164,14 +170,44 @@ pub(crate) fn delete(root: &Path, id: &str, force: bool) -> Result<(), Error> {
     if record.shares_pids && status == Status::Stopped {
         kill_all(&record, SIGKILL)?;
     }
+    reach(ENDED);
     cgroup.remove()?;
     if let Some(group) = record.group() {
         group.remove()?;
     }
+    reach(CGROUP_REMOVED);
     folder.remove()?;
+    reach(FOLDER_REMOVED);
     // The specification: a failing poststop hook is logged and the deletion goes on.
     let _ = hooks::run("poststop", &record.poststop, &state);
     Ok(())
+}
+
+/// Ends the creation of a container that is to be removed by force, if there is one: a maker that
+/// lives sees its init end, and cleans up; a dead one's init ends by itself, or by this.
+fn end_creation(root: &Path, id: &str) -> Result<(), Error> {
+    let Some(folder) = Folder::find_any(root, id)? else { return Ok(()) };
+    let deadline = Instant::now() + END_TIME;
+    while folder.is_being_created() {
+        match Folder::find(root, id) {
+            Ok((_, record)) => {
+                if let Some(init) = open(&record)? {
+                    let _ = signals::send(init.as_fd(), SIGKILL);
+                }
+            }
+            Err(Error::DoesNotExist) => {}
+            Err(error) => return Err(error),
+        }
+        if Instant::now() > deadline {
+            return Err(Error::NotStopped { id: id.to_owned(), status: Status::Creating });
+        }
+        std::thread::sleep(CREATION_PAUSE);
+    }
+    // What was cut short before there was a record.
+    match Folder::find(root, id) {
+        Err(Error::DoesNotExist) => folder.remove(),
+        _ => Ok(()),
+    }
 }
 
 /// Kills init, and what a missing pid namespace would leave behind, and waits for its end.

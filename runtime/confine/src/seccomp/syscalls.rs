@@ -1,492 +1,127 @@
-//! System call numbers: generated from the kernel's headers (6.18), sorted by name.
+//! System calls by name, with each architecture's numbers.
 //!
-//! x86 only so far; another architecture is another column.
+//! The table lists the calls of all architectures; of its columns a program has only those that it
+//! uses, and the names as one text, which needs no work of the dynamic linker.
+
+mod table;
+
+use table::{AUDIT, COLUMNS, PARTS, ROWS};
+
+const CALLS: usize = ROWS.len();
 
 /// No such call on this architecture.
-const NONE: i16 = -1;
+const NONE: i32 = -1;
 
-/// A system call's numbers: x86-64, i386, x32 (without its marker bit).
-pub(super) type Numbers = [i16; 3];
+/// A call, by its place in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Call(usize);
 
-/// The numbers of a call.
-pub(super) fn numbers(name: &str) -> Option<&'static Numbers> {
-    let index = TABLE.binary_search_by(|(entry, _)| (*entry).cmp(name)).ok()?;
-    Some(&TABLE[index].1)
+impl Call {
+    /// The call of this name, if any architecture has it.
+    pub(super) fn find(name: &str) -> Option<Self> {
+        let (mut low, mut high) = (0, CALLS);
+        while low < high {
+            let middle = low.midpoint(high);
+            match Self(middle).name().cmp(name.as_bytes()) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+                std::cmp::Ordering::Equal => return Some(Self(middle)),
+            }
+        }
+        None
+    }
+
+    fn name(self) -> &'static [u8] {
+        let start = self.0.checked_sub(1).map_or(0, |before| ENDS[before]);
+        &NAMES[usize::from(start)..usize::from(ENDS[self.0])]
+    }
+
+    /// The call of which this one is a part where the architecture has that, and the first argument
+    /// that stands for the part: `socket` is `socketcall` with 1.
+    pub(super) fn as_part(self) -> Option<(Self, u32)> {
+        let name = self.name();
+        let (_, whole, number) = PARTS.iter().find(|(part, ..)| part.as_bytes() == name)?;
+        Some((Self::find(whole)?, *number))
+    }
 }
 
-#[rustfmt::skip]
-static TABLE: &[(&str, Numbers)] = &[
-    ("_llseek", [NONE, 140, NONE]),
-    ("_newselect", [NONE, 142, NONE]),
-    ("_sysctl", [156, 149, NONE]),
-    ("accept", [43, NONE, 43]),
-    ("accept4", [288, 364, 288]),
-    ("access", [21, 33, 21]),
-    ("acct", [163, 51, 163]),
-    ("add_key", [248, 286, 248]),
-    ("adjtimex", [159, 124, 159]),
-    ("afs_syscall", [183, 137, 183]),
-    ("alarm", [37, 27, 37]),
-    ("arch_prctl", [158, 384, 158]),
-    ("bdflush", [NONE, 134, NONE]),
-    ("bind", [49, 361, 49]),
-    ("bpf", [321, 357, 321]),
-    ("break", [NONE, 17, NONE]),
-    ("brk", [12, 45, 12]),
-    ("cachestat", [451, 451, 451]),
-    ("capget", [125, 184, 125]),
-    ("capset", [126, 185, 126]),
-    ("chdir", [80, 12, 80]),
-    ("chmod", [90, 15, 90]),
-    ("chown", [92, 182, 92]),
-    ("chown32", [NONE, 212, NONE]),
-    ("chroot", [161, 61, 161]),
-    ("clock_adjtime", [305, 343, 305]),
-    ("clock_adjtime64", [NONE, 405, NONE]),
-    ("clock_getres", [229, 266, 229]),
-    ("clock_getres_time64", [NONE, 406, NONE]),
-    ("clock_gettime", [228, 265, 228]),
-    ("clock_gettime64", [NONE, 403, NONE]),
-    ("clock_nanosleep", [230, 267, 230]),
-    ("clock_nanosleep_time64", [NONE, 407, NONE]),
-    ("clock_settime", [227, 264, 227]),
-    ("clock_settime64", [NONE, 404, NONE]),
-    ("clone", [56, 120, 56]),
-    ("clone3", [435, 435, 435]),
-    ("close", [3, 6, 3]),
-    ("close_range", [436, 436, 436]),
-    ("connect", [42, 362, 42]),
-    ("copy_file_range", [326, 377, 326]),
-    ("creat", [85, 8, 85]),
-    ("create_module", [174, 127, NONE]),
-    ("delete_module", [176, 129, 176]),
-    ("dup", [32, 41, 32]),
-    ("dup2", [33, 63, 33]),
-    ("dup3", [292, 330, 292]),
-    ("epoll_create", [213, 254, 213]),
-    ("epoll_create1", [291, 329, 291]),
-    ("epoll_ctl", [233, 255, 233]),
-    ("epoll_ctl_old", [214, NONE, NONE]),
-    ("epoll_pwait", [281, 319, 281]),
-    ("epoll_pwait2", [441, 441, 441]),
-    ("epoll_wait", [232, 256, 232]),
-    ("epoll_wait_old", [215, NONE, NONE]),
-    ("eventfd", [284, 323, 284]),
-    ("eventfd2", [290, 328, 290]),
-    ("execve", [59, 11, 520]),
-    ("execveat", [322, 358, 545]),
-    ("exit", [60, 1, 60]),
-    ("exit_group", [231, 252, 231]),
-    ("faccessat", [269, 307, 269]),
-    ("faccessat2", [439, 439, 439]),
-    ("fadvise64", [221, 250, 221]),
-    ("fadvise64_64", [NONE, 272, NONE]),
-    ("fallocate", [285, 324, 285]),
-    ("fanotify_init", [300, 338, 300]),
-    ("fanotify_mark", [301, 339, 301]),
-    ("fchdir", [81, 133, 81]),
-    ("fchmod", [91, 94, 91]),
-    ("fchmodat", [268, 306, 268]),
-    ("fchmodat2", [452, 452, 452]),
-    ("fchown", [93, 95, 93]),
-    ("fchown32", [NONE, 207, NONE]),
-    ("fchownat", [260, 298, 260]),
-    ("fcntl", [72, 55, 72]),
-    ("fcntl64", [NONE, 221, NONE]),
-    ("fdatasync", [75, 148, 75]),
-    ("fgetxattr", [193, 231, 193]),
-    ("file_getattr", [468, 468, 468]),
-    ("file_setattr", [469, 469, 469]),
-    ("finit_module", [313, 350, 313]),
-    ("flistxattr", [196, 234, 196]),
-    ("flock", [73, 143, 73]),
-    ("fork", [57, 2, 57]),
-    ("fremovexattr", [199, 237, 199]),
-    ("fsconfig", [431, 431, 431]),
-    ("fsetxattr", [190, 228, 190]),
-    ("fsmount", [432, 432, 432]),
-    ("fsopen", [430, 430, 430]),
-    ("fspick", [433, 433, 433]),
-    ("fstat", [5, 108, 5]),
-    ("fstat64", [NONE, 197, NONE]),
-    ("fstatat64", [NONE, 300, NONE]),
-    ("fstatfs", [138, 100, 138]),
-    ("fstatfs64", [NONE, 269, NONE]),
-    ("fsync", [74, 118, 74]),
-    ("ftime", [NONE, 35, NONE]),
-    ("ftruncate", [77, 93, 77]),
-    ("ftruncate64", [NONE, 194, NONE]),
-    ("futex", [202, 240, 202]),
-    ("futex_requeue", [456, 456, 456]),
-    ("futex_time64", [NONE, 422, NONE]),
-    ("futex_wait", [455, 455, 455]),
-    ("futex_waitv", [449, 449, 449]),
-    ("futex_wake", [454, 454, 454]),
-    ("futimesat", [261, 299, 261]),
-    ("get_kernel_syms", [177, 130, NONE]),
-    ("get_mempolicy", [239, 275, 239]),
-    ("get_robust_list", [274, 312, 531]),
-    ("get_thread_area", [211, 244, NONE]),
-    ("getcpu", [309, 318, 309]),
-    ("getcwd", [79, 183, 79]),
-    ("getdents", [78, 141, 78]),
-    ("getdents64", [217, 220, 217]),
-    ("getegid", [108, 50, 108]),
-    ("getegid32", [NONE, 202, NONE]),
-    ("geteuid", [107, 49, 107]),
-    ("geteuid32", [NONE, 201, NONE]),
-    ("getgid", [104, 47, 104]),
-    ("getgid32", [NONE, 200, NONE]),
-    ("getgroups", [115, 80, 115]),
-    ("getgroups32", [NONE, 205, NONE]),
-    ("getitimer", [36, 105, 36]),
-    ("getpeername", [52, 368, 52]),
-    ("getpgid", [121, 132, 121]),
-    ("getpgrp", [111, 65, 111]),
-    ("getpid", [39, 20, 39]),
-    ("getpmsg", [181, 188, 181]),
-    ("getppid", [110, 64, 110]),
-    ("getpriority", [140, 96, 140]),
-    ("getrandom", [318, 355, 318]),
-    ("getresgid", [120, 171, 120]),
-    ("getresgid32", [NONE, 211, NONE]),
-    ("getresuid", [118, 165, 118]),
-    ("getresuid32", [NONE, 209, NONE]),
-    ("getrlimit", [97, 76, 97]),
-    ("getrusage", [98, 77, 98]),
-    ("getsid", [124, 147, 124]),
-    ("getsockname", [51, 367, 51]),
-    ("getsockopt", [55, 365, 542]),
-    ("gettid", [186, 224, 186]),
-    ("gettimeofday", [96, 78, 96]),
-    ("getuid", [102, 24, 102]),
-    ("getuid32", [NONE, 199, NONE]),
-    ("getxattr", [191, 229, 191]),
-    ("getxattrat", [464, 464, 464]),
-    ("gtty", [NONE, 32, NONE]),
-    ("idle", [NONE, 112, NONE]),
-    ("init_module", [175, 128, 175]),
-    ("inotify_add_watch", [254, 292, 254]),
-    ("inotify_init", [253, 291, 253]),
-    ("inotify_init1", [294, 332, 294]),
-    ("inotify_rm_watch", [255, 293, 255]),
-    ("io_cancel", [210, 249, 210]),
-    ("io_destroy", [207, 246, 207]),
-    ("io_getevents", [208, 247, 208]),
-    ("io_pgetevents", [333, 385, 333]),
-    ("io_pgetevents_time64", [NONE, 416, NONE]),
-    ("io_setup", [206, 245, 543]),
-    ("io_submit", [209, 248, 544]),
-    ("io_uring_enter", [426, 426, 426]),
-    ("io_uring_register", [427, 427, 427]),
-    ("io_uring_setup", [425, 425, 425]),
-    ("ioctl", [16, 54, 514]),
-    ("ioperm", [173, 101, 173]),
-    ("iopl", [172, 110, 172]),
-    ("ioprio_get", [252, 290, 252]),
-    ("ioprio_set", [251, 289, 251]),
-    ("ipc", [NONE, 117, NONE]),
-    ("kcmp", [312, 349, 312]),
-    ("kexec_file_load", [320, NONE, 320]),
-    ("kexec_load", [246, 283, 528]),
-    ("keyctl", [250, 288, 250]),
-    ("kill", [62, 37, 62]),
-    ("landlock_add_rule", [445, 445, 445]),
-    ("landlock_create_ruleset", [444, 444, 444]),
-    ("landlock_restrict_self", [446, 446, 446]),
-    ("lchown", [94, 16, 94]),
-    ("lchown32", [NONE, 198, NONE]),
-    ("lgetxattr", [192, 230, 192]),
-    ("link", [86, 9, 86]),
-    ("linkat", [265, 303, 265]),
-    ("listen", [50, 363, 50]),
-    ("listmount", [458, 458, 458]),
-    ("listxattr", [194, 232, 194]),
-    ("listxattrat", [465, 465, 465]),
-    ("llistxattr", [195, 233, 195]),
-    ("lock", [NONE, 53, NONE]),
-    ("lookup_dcookie", [212, 253, 212]),
-    ("lremovexattr", [198, 236, 198]),
-    ("lseek", [8, 19, 8]),
-    ("lsetxattr", [189, 227, 189]),
-    ("lsm_get_self_attr", [459, 459, 459]),
-    ("lsm_list_modules", [461, 461, 461]),
-    ("lsm_set_self_attr", [460, 460, 460]),
-    ("lstat", [6, 107, 6]),
-    ("lstat64", [NONE, 196, NONE]),
-    ("madvise", [28, 219, 28]),
-    ("map_shadow_stack", [453, 453, 453]),
-    ("mbind", [237, 274, 237]),
-    ("membarrier", [324, 375, 324]),
-    ("memfd_create", [319, 356, 319]),
-    ("memfd_secret", [447, 447, 447]),
-    ("migrate_pages", [256, 294, 256]),
-    ("mincore", [27, 218, 27]),
-    ("mkdir", [83, 39, 83]),
-    ("mkdirat", [258, 296, 258]),
-    ("mknod", [133, 14, 133]),
-    ("mknodat", [259, 297, 259]),
-    ("mlock", [149, 150, 149]),
-    ("mlock2", [325, 376, 325]),
-    ("mlockall", [151, 152, 151]),
-    ("mmap", [9, 90, 9]),
-    ("mmap2", [NONE, 192, NONE]),
-    ("modify_ldt", [154, 123, 154]),
-    ("mount", [165, 21, 165]),
-    ("mount_setattr", [442, 442, 442]),
-    ("move_mount", [429, 429, 429]),
-    ("move_pages", [279, 317, 533]),
-    ("mprotect", [10, 125, 10]),
-    ("mpx", [NONE, 56, NONE]),
-    ("mq_getsetattr", [245, 282, 245]),
-    ("mq_notify", [244, 281, 527]),
-    ("mq_open", [240, 277, 240]),
-    ("mq_timedreceive", [243, 280, 243]),
-    ("mq_timedreceive_time64", [NONE, 419, NONE]),
-    ("mq_timedsend", [242, 279, 242]),
-    ("mq_timedsend_time64", [NONE, 418, NONE]),
-    ("mq_unlink", [241, 278, 241]),
-    ("mremap", [25, 163, 25]),
-    ("mseal", [462, 462, 462]),
-    ("msgctl", [71, 402, 71]),
-    ("msgget", [68, 399, 68]),
-    ("msgrcv", [70, 401, 70]),
-    ("msgsnd", [69, 400, 69]),
-    ("msync", [26, 144, 26]),
-    ("munlock", [150, 151, 150]),
-    ("munlockall", [152, 153, 152]),
-    ("munmap", [11, 91, 11]),
-    ("name_to_handle_at", [303, 341, 303]),
-    ("nanosleep", [35, 162, 35]),
-    ("newfstatat", [262, NONE, 262]),
-    ("nfsservctl", [180, 169, NONE]),
-    ("nice", [NONE, 34, NONE]),
-    ("oldfstat", [NONE, 28, NONE]),
-    ("oldlstat", [NONE, 84, NONE]),
-    ("oldolduname", [NONE, 59, NONE]),
-    ("oldstat", [NONE, 18, NONE]),
-    ("olduname", [NONE, 109, NONE]),
-    ("open", [2, 5, 2]),
-    ("open_by_handle_at", [304, 342, 304]),
-    ("open_tree", [428, 428, 428]),
-    ("open_tree_attr", [467, 467, 467]),
-    ("openat", [257, 295, 257]),
-    ("openat2", [437, 437, 437]),
-    ("pause", [34, 29, 34]),
-    ("perf_event_open", [298, 336, 298]),
-    ("personality", [135, 136, 135]),
-    ("pidfd_getfd", [438, 438, 438]),
-    ("pidfd_open", [434, 434, 434]),
-    ("pidfd_send_signal", [424, 424, 424]),
-    ("pipe", [22, 42, 22]),
-    ("pipe2", [293, 331, 293]),
-    ("pivot_root", [155, 217, 155]),
-    ("pkey_alloc", [330, 381, 330]),
-    ("pkey_free", [331, 382, 331]),
-    ("pkey_mprotect", [329, 380, 329]),
-    ("poll", [7, 168, 7]),
-    ("ppoll", [271, 309, 271]),
-    ("ppoll_time64", [NONE, 414, NONE]),
-    ("prctl", [157, 172, 157]),
-    ("pread64", [17, 180, 17]),
-    ("preadv", [295, 333, 534]),
-    ("preadv2", [327, 378, 546]),
-    ("prlimit64", [302, 340, 302]),
-    ("process_madvise", [440, 440, 440]),
-    ("process_mrelease", [448, 448, 448]),
-    ("process_vm_readv", [310, 347, 539]),
-    ("process_vm_writev", [311, 348, 540]),
-    ("prof", [NONE, 44, NONE]),
-    ("profil", [NONE, 98, NONE]),
-    ("pselect6", [270, 308, 270]),
-    ("pselect6_time64", [NONE, 413, NONE]),
-    ("ptrace", [101, 26, 521]),
-    ("putpmsg", [182, 189, 182]),
-    ("pwrite64", [18, 181, 18]),
-    ("pwritev", [296, 334, 535]),
-    ("pwritev2", [328, 379, 547]),
-    ("query_module", [178, 167, NONE]),
-    ("quotactl", [179, 131, 179]),
-    ("quotactl_fd", [443, 443, 443]),
-    ("read", [0, 3, 0]),
-    ("readahead", [187, 225, 187]),
-    ("readdir", [NONE, 89, NONE]),
-    ("readlink", [89, 85, 89]),
-    ("readlinkat", [267, 305, 267]),
-    ("readv", [19, 145, 515]),
-    ("reboot", [169, 88, 169]),
-    ("recvfrom", [45, 371, 517]),
-    ("recvmmsg", [299, 337, 537]),
-    ("recvmmsg_time64", [NONE, 417, NONE]),
-    ("recvmsg", [47, 372, 519]),
-    ("remap_file_pages", [216, 257, 216]),
-    ("removexattr", [197, 235, 197]),
-    ("removexattrat", [466, 466, 466]),
-    ("rename", [82, 38, 82]),
-    ("renameat", [264, 302, 264]),
-    ("renameat2", [316, 353, 316]),
-    ("request_key", [249, 287, 249]),
-    ("restart_syscall", [219, 0, 219]),
-    ("rmdir", [84, 40, 84]),
-    ("rseq", [334, 386, 334]),
-    ("rt_sigaction", [13, 174, 512]),
-    ("rt_sigpending", [127, 176, 522]),
-    ("rt_sigprocmask", [14, 175, 14]),
-    ("rt_sigqueueinfo", [129, 178, 524]),
-    ("rt_sigreturn", [15, 173, 513]),
-    ("rt_sigsuspend", [130, 179, 130]),
-    ("rt_sigtimedwait", [128, 177, 523]),
-    ("rt_sigtimedwait_time64", [NONE, 421, NONE]),
-    ("rt_tgsigqueueinfo", [297, 335, 536]),
-    ("sched_get_priority_max", [146, 159, 146]),
-    ("sched_get_priority_min", [147, 160, 147]),
-    ("sched_getaffinity", [204, 242, 204]),
-    ("sched_getattr", [315, 352, 315]),
-    ("sched_getparam", [143, 155, 143]),
-    ("sched_getscheduler", [145, 157, 145]),
-    ("sched_rr_get_interval", [148, 161, 148]),
-    ("sched_rr_get_interval_time64", [NONE, 423, NONE]),
-    ("sched_setaffinity", [203, 241, 203]),
-    ("sched_setattr", [314, 351, 314]),
-    ("sched_setparam", [142, 154, 142]),
-    ("sched_setscheduler", [144, 156, 144]),
-    ("sched_yield", [24, 158, 24]),
-    ("seccomp", [317, 354, 317]),
-    ("security", [185, NONE, 185]),
-    ("select", [23, 82, 23]),
-    ("semctl", [66, 394, 66]),
-    ("semget", [64, 393, 64]),
-    ("semop", [65, NONE, 65]),
-    ("semtimedop", [220, NONE, 220]),
-    ("semtimedop_time64", [NONE, 420, NONE]),
-    ("sendfile", [40, 187, 40]),
-    ("sendfile64", [NONE, 239, NONE]),
-    ("sendmmsg", [307, 345, 538]),
-    ("sendmsg", [46, 370, 518]),
-    ("sendto", [44, 369, 44]),
-    ("set_mempolicy", [238, 276, 238]),
-    ("set_mempolicy_home_node", [450, 450, 450]),
-    ("set_robust_list", [273, 311, 530]),
-    ("set_thread_area", [205, 243, NONE]),
-    ("set_tid_address", [218, 258, 218]),
-    ("setdomainname", [171, 121, 171]),
-    ("setfsgid", [123, 139, 123]),
-    ("setfsgid32", [NONE, 216, NONE]),
-    ("setfsuid", [122, 138, 122]),
-    ("setfsuid32", [NONE, 215, NONE]),
-    ("setgid", [106, 46, 106]),
-    ("setgid32", [NONE, 214, NONE]),
-    ("setgroups", [116, 81, 116]),
-    ("setgroups32", [NONE, 206, NONE]),
-    ("sethostname", [170, 74, 170]),
-    ("setitimer", [38, 104, 38]),
-    ("setns", [308, 346, 308]),
-    ("setpgid", [109, 57, 109]),
-    ("setpriority", [141, 97, 141]),
-    ("setregid", [114, 71, 114]),
-    ("setregid32", [NONE, 204, NONE]),
-    ("setresgid", [119, 170, 119]),
-    ("setresgid32", [NONE, 210, NONE]),
-    ("setresuid", [117, 164, 117]),
-    ("setresuid32", [NONE, 208, NONE]),
-    ("setreuid", [113, 70, 113]),
-    ("setreuid32", [NONE, 203, NONE]),
-    ("setrlimit", [160, 75, 160]),
-    ("setsid", [112, 66, 112]),
-    ("setsockopt", [54, 366, 541]),
-    ("settimeofday", [164, 79, 164]),
-    ("setuid", [105, 23, 105]),
-    ("setuid32", [NONE, 213, NONE]),
-    ("setxattr", [188, 226, 188]),
-    ("setxattrat", [463, 463, 463]),
-    ("sgetmask", [NONE, 68, NONE]),
-    ("shmat", [30, 397, 30]),
-    ("shmctl", [31, 396, 31]),
-    ("shmdt", [67, 398, 67]),
-    ("shmget", [29, 395, 29]),
-    ("shutdown", [48, 373, 48]),
-    ("sigaction", [NONE, 67, NONE]),
-    ("sigaltstack", [131, 186, 525]),
-    ("signal", [NONE, 48, NONE]),
-    ("signalfd", [282, 321, 282]),
-    ("signalfd4", [289, 327, 289]),
-    ("sigpending", [NONE, 73, NONE]),
-    ("sigprocmask", [NONE, 126, NONE]),
-    ("sigreturn", [NONE, 119, NONE]),
-    ("sigsuspend", [NONE, 72, NONE]),
-    ("socket", [41, 359, 41]),
-    ("socketcall", [NONE, 102, NONE]),
-    ("socketpair", [53, 360, 53]),
-    ("splice", [275, 313, 275]),
-    ("ssetmask", [NONE, 69, NONE]),
-    ("stat", [4, 106, 4]),
-    ("stat64", [NONE, 195, NONE]),
-    ("statfs", [137, 99, 137]),
-    ("statfs64", [NONE, 268, NONE]),
-    ("statmount", [457, 457, 457]),
-    ("statx", [332, 383, 332]),
-    ("stime", [NONE, 25, NONE]),
-    ("stty", [NONE, 31, NONE]),
-    ("swapoff", [168, 115, 168]),
-    ("swapon", [167, 87, 167]),
-    ("symlink", [88, 83, 88]),
-    ("symlinkat", [266, 304, 266]),
-    ("sync", [162, 36, 162]),
-    ("sync_file_range", [277, 314, 277]),
-    ("syncfs", [306, 344, 306]),
-    ("sysfs", [139, 135, 139]),
-    ("sysinfo", [99, 116, 99]),
-    ("syslog", [103, 103, 103]),
-    ("tee", [276, 315, 276]),
-    ("tgkill", [234, 270, 234]),
-    ("time", [201, 13, 201]),
-    ("timer_create", [222, 259, 526]),
-    ("timer_delete", [226, 263, 226]),
-    ("timer_getoverrun", [225, 262, 225]),
-    ("timer_gettime", [224, 261, 224]),
-    ("timer_gettime64", [NONE, 408, NONE]),
-    ("timer_settime", [223, 260, 223]),
-    ("timer_settime64", [NONE, 409, NONE]),
-    ("timerfd_create", [283, 322, 283]),
-    ("timerfd_gettime", [287, 326, 287]),
-    ("timerfd_gettime64", [NONE, 410, NONE]),
-    ("timerfd_settime", [286, 325, 286]),
-    ("timerfd_settime64", [NONE, 411, NONE]),
-    ("times", [100, 43, 100]),
-    ("tkill", [200, 238, 200]),
-    ("truncate", [76, 92, 76]),
-    ("truncate64", [NONE, 193, NONE]),
-    ("tuxcall", [184, NONE, 184]),
-    ("ugetrlimit", [NONE, 191, NONE]),
-    ("ulimit", [NONE, 58, NONE]),
-    ("umask", [95, 60, 95]),
-    ("umount", [NONE, 22, NONE]),
-    ("umount2", [166, 52, 166]),
-    ("uname", [63, 122, 63]),
-    ("unlink", [87, 10, 87]),
-    ("unlinkat", [263, 301, 263]),
-    ("unshare", [272, 310, 272]),
-    ("uprobe", [336, NONE, NONE]),
-    ("uretprobe", [335, NONE, NONE]),
-    ("uselib", [134, 86, NONE]),
-    ("userfaultfd", [323, 374, 323]),
-    ("ustat", [136, 62, 136]),
-    ("utime", [132, 30, 132]),
-    ("utimensat", [280, 320, 280]),
-    ("utimensat_time64", [NONE, 412, NONE]),
-    ("utimes", [235, 271, 235]),
-    ("vfork", [58, 190, 58]),
-    ("vhangup", [153, 111, 153]),
-    ("vm86", [NONE, 166, NONE]),
-    ("vm86old", [NONE, 113, NONE]),
-    ("vmsplice", [278, 316, 532]),
-    ("vserver", [236, 273, NONE]),
-    ("wait4", [61, 114, 61]),
-    ("waitid", [247, 284, 529]),
-    ("waitpid", [NONE, 7, NONE]),
-    ("write", [1, 4, 1]),
-    ("writev", [20, 146, 516]),
-];
+/// The numbers that an architecture's calls have, and its own.
+#[derive(Debug)]
+pub(super) struct Numbers {
+    column: [i32; CALLS],
+    /// The kernel's value of the architecture (`AUDIT_ARCH_…`).
+    pub(super) audit: u32,
+}
+
+impl Numbers {
+    /// A call's number, if the architecture has it.
+    pub(super) fn of(&self, call: Call) -> Option<u32> {
+        u32::try_from(self.column[call.0]).ok()
+    }
+}
+
+pub(super) static X86_64: Numbers = numbers(0);
+pub(super) static X86: Numbers = numbers(1);
+pub(super) static X32: Numbers = numbers(2);
+pub(super) static AARCH64: Numbers = numbers(3);
+pub(super) static ARM: Numbers = numbers(4);
+pub(super) static RISCV64: Numbers = numbers(5);
+pub(super) static LOONGARCH64: Numbers = numbers(6);
+pub(super) static PPC64LE: Numbers = numbers(7);
+pub(super) static S390X: Numbers = numbers(8);
+pub(super) static S390: Numbers = numbers(9);
+
+const fn numbers(architecture: usize) -> Numbers {
+    assert!(architecture < COLUMNS);
+    let mut column = [NONE; CALLS];
+    let mut call = 0;
+    while call < CALLS {
+        column[call] = ROWS[call].1[architecture];
+        call += 1;
+    }
+    Numbers { column, audit: AUDIT[architecture] }
+}
+
+/// All names, one after another.
+static NAMES: [u8; LENGTH] = {
+    let mut names = [0; LENGTH];
+    let (mut call, mut at) = (0, 0);
+    while call < CALLS {
+        let name = ROWS[call].0.as_bytes();
+        let mut byte = 0;
+        while byte < name.len() {
+            names[at] = name[byte];
+            (at, byte) = (at + 1, byte + 1);
+        }
+        call += 1;
+    }
+    names
+};
+
+/// Where each of them ends.
+static ENDS: [u16; CALLS] = {
+    let mut ends = [0; CALLS];
+    let (mut call, mut end) = (0, 0);
+    while call < CALLS {
+        end += ROWS[call].0.len();
+        assert!(end <= u16::MAX as usize);
+        #[expect(clippy::cast_possible_truncation, reason = "checked above")]
+        {
+            ends[call] = end as u16;
+        }
+        call += 1;
+    }
+    ends
+};
+
+const LENGTH: usize = {
+    let (mut call, mut length) = (0, 0);
+    while call < CALLS {
+        length += ROWS[call].0.len();
+        call += 1;
+    }
+    length
+};
 
 #[cfg(test)]
 mod tests {
@@ -494,13 +129,31 @@ mod tests {
 
     #[test]
     fn the_table_is_sorted_so_that_it_can_be_searched() {
-        assert!(TABLE.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        assert!(ROWS.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        for (name, _) in ROWS {
+            assert_eq!(Call::find(name).map(Call::name), Some(name.as_bytes()));
+        }
+        assert_eq!(Call::find("no_such_call"), None);
+        assert_eq!(Call::find(""), None);
     }
 
     #[test]
     fn known_calls_have_their_numbers() {
-        assert_eq!(numbers("read"), Some(&[0, 3, 0]));
-        assert_eq!(numbers("execve"), Some(&[59, 11, 520]));
-        assert_eq!(numbers("no_such_call"), None);
+        let of = |name, numbers: &Numbers| numbers.of(Call::find(name).unwrap());
+        let everywhere = [&X86_64, &X86, &X32, &AARCH64, &ARM, &RISCV64, &LOONGARCH64, &PPC64LE];
+        let numbers = |name| everywhere.map(|architecture| of(name, architecture));
+        assert_eq!(numbers("clone3"), [Some(435); 8]);
+        assert_eq!(numbers("execve"), [59, 11, 520, 221, 11, 221, 221, 11].map(Some));
+        assert_eq!(of("mkdir", &AARCH64), None);
+        assert_eq!((of("setuid32", &S390), of("setuid32", &S390X)), (Some(213), None));
+        assert_eq!((of("setuid", &S390), of("setuid", &S390X)), (Some(23), Some(213)));
+    }
+
+    #[test]
+    fn parts_are_known_by_their_whole() {
+        let part = |name| Call::find(name).unwrap().as_part();
+        assert_eq!(part("socket"), Some((Call::find("socketcall").unwrap(), 1)));
+        assert_eq!(part("shmctl"), Some((Call::find("ipc").unwrap(), 24)));
+        assert_eq!(part("read"), None);
     }
 }

@@ -5,11 +5,16 @@ use crate::Global;
 use crate::arguments::{Flags, Parsed};
 use crate::failure::Failure;
 use crate::foreground::Foreground;
+use base_faults::{Step, reach, step};
 use base_oci::runtime::Spec;
 use kernel_sys::{CloneFlags, Cloned, clone3};
 use runtime_container::{CreateOptions, CreateRequest, Created, Stdio};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+
+const CREATED: &Step = step("runtime.run.created");
+const STARTED: &Step = step("runtime.run.started");
+const ENDED: &Step = step("runtime.run.ended");
 
 /// `create`.
 pub(crate) fn create(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
@@ -44,14 +49,17 @@ pub(crate) fn run(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
         Some(Foreground::take_over()?)
     };
     let created = make(global, id, prepared, "run failed: ")?;
+    reach(CREATED);
     if let Err(error) = runtime_container::start(&global.root, id) {
         let _ = runtime_container::delete(&global.root, id, true);
         return Err(Failure::during("run failed: ")(error));
     }
+    reach(STARTED);
     let Some(foreground) = foreground else { return Ok(0) };
     let _holder = Holder::start(&created.namespaces);
     drop(created.namespaces);
     let code = foreground.wait(created.pid, &created.pidfd, created.console)?;
+    reach(ENDED);
     if !parsed.flags.has("keep") {
         runtime_container::delete(&global.root, id, true)?;
     }

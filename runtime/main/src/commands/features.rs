@@ -6,6 +6,7 @@ use crate::arguments::Parsed;
 use crate::failure::Failure;
 use base_oci::capabilities;
 use runtime_confine::scheduling;
+use runtime_confine::seccomp::Machine;
 use serde_json::json;
 
 /// Mount options that are understood (runtime-spec, "Linux mount options").
@@ -101,7 +102,7 @@ pub(crate) fn features(_: &Global, _: &Parsed) -> Result<u8, Failure> {
                     "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_LE", "SCMP_CMP_LT",
                     "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE",
                 ],
-                "archs": ["SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64"],
+                "archs": Machine::HOST.names(),
                 "knownFlags": [
                     "SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
                     "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",

@@ -1,0 +1,271 @@
+//! Instructions of classic BPF for the parts of a filter.
+
+use super::super::machine::Architecture;
+use super::KILL_THREAD;
+use base_oci::runtime::Operator;
+use kernel_sys::seccomp::Instruction;
+
+// Offsets in struct seccomp_data.
+const NUMBER: u32 = 0;
+const ARCHITECTURE: u32 = 4;
+const ARGUMENTS: u32 = 16;
+
+// Operations of classic BPF: class | size or source | operation.
+pub(super) const LOAD: u16 = 0x20;
+pub(super) const AND: u16 = 0x54;
+pub(super) const JUMP: u16 = 0x05;
+pub(super) const JUMP_EQUAL: u16 = 0x15;
+pub(super) const JUMP_GREATER: u16 = 0x25;
+pub(super) const JUMP_GREATER_OR_EQUAL: u16 = 0x35;
+pub(super) const RETURN: u16 = 0x06;
+
+/// What happens to one call number.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// Conditions with the return value for when all of them hold, tried in order.
+    conditional: Vec<(Vec<Argument64>, u32)>,
+    /// The return value otherwise, if the profile says one.
+    pub(super) otherwise: Option<u32>,
+}
+
+/// A condition with its operands in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Argument64 {
+    pub(super) index: u32,
+    operator: Operator,
+    value: u64,
+    value_two: u64,
+    /// Only the low half is compared: the other is no part of an argument.
+    is_narrow: bool,
+    /// The high half comes first.
+    is_big_endian: bool,
+}
+
+impl Argument64 {
+    /// A comparison of an argument with a value, or with two.
+    pub(super) const fn new(index: u32, operator: Operator, value: u64, value_two: u64) -> Self {
+        Self { index, operator, value, value_two, is_narrow: false, is_big_endian: false }
+    }
+}
+
+impl Verdict {
+    /// Adds a rule's alternatives; none are no condition.
+    pub(super) fn add(
+        &mut self,
+        conditions: &[Vec<Argument64>],
+        value: u32,
+        architecture: &Architecture,
+    ) {
+        if conditions.is_empty() {
+            self.otherwise.get_or_insert(value);
+        }
+        let (is_narrow, is_big_endian) = (architecture.is_narrow, architecture.is_big_endian);
+        for condition in conditions {
+            let placed =
+                |argument: &Argument64| Argument64 { is_narrow, is_big_endian, ..*argument };
+            self.conditional.push((condition.iter().map(placed).collect(), value));
+        }
+    }
+}
+
+/// A verdict that depends on nothing.
+pub(super) fn always(value: u32) -> Verdict {
+    Verdict { conditional: Vec::new(), otherwise: Some(value) }
+}
+
+/// Code that finds the range of the loaded number and returns its verdict.
+pub(super) fn bisect(ranges: &[(u32, Verdict)]) -> Vec<Instruction> {
+    if let [(_, verdict)] = ranges {
+        return decide(verdict);
+    }
+    let (low, high) = ranges.split_at(ranges.len() / 2);
+    branch(high[0].0, bisect(low), bisect(high))
+}
+
+/// `if number >= limit { high } else { low }`.
+pub(super) fn branch(
+    limit: u32,
+    low: Vec<Instruction>,
+    high: Vec<Instruction>,
+) -> Vec<Instruction> {
+    let mut code = Vec::with_capacity(low.len() + high.len() + 2);
+    match u8::try_from(low.len()) {
+        Ok(skip) => code.push(jump(JUMP_GREATER_OR_EQUAL, limit, skip, 0)),
+        Err(_) => {
+            code.push(jump(JUMP_GREATER_OR_EQUAL, limit, 0, 1));
+            code.push(far_jump(low.len()));
+        }
+    }
+    code.extend(low);
+    code.extend(high);
+    code
+}
+
+/// Code for one verdict.
+fn decide(verdict: &Verdict) -> Vec<Instruction> {
+    let mut code = Vec::new();
+    for (conditions, value) in &verdict.conditional {
+        code.extend(alternative(conditions, *value));
+    }
+    code.push(ret(verdict.otherwise.unwrap_or(KILL_THREAD)));
+    code
+}
+
+/// Where a comparison goes on.
+#[derive(Clone, Copy)]
+enum To {
+    /// The next instruction.
+    Next,
+    /// The instruction after this condition.
+    Holds,
+    /// The instruction after this alternative.
+    Fails,
+}
+
+/// `if all conditions hold { return value }`, falling through otherwise.
+fn alternative(conditions: &[Argument64], value: u32) -> Vec<Instruction> {
+    let blocks: Vec<Vec<(Instruction, To, To)>> = conditions.iter().map(condition).collect();
+    let total: usize = blocks.iter().map(Vec::len).sum::<usize>() + 1;
+    let mut code = Vec::with_capacity(total);
+    let mut end_of_block = 0;
+    for block in blocks {
+        end_of_block += block.len();
+        for (mut instruction, on_true, on_false) in block {
+            let here = code.len();
+            let offset = |to| {
+                let target = match to {
+                    To::Next => here + 1,
+                    To::Holds => end_of_block,
+                    To::Fails => total,
+                };
+                // Six arguments of at most five instructions: far below 255.
+                u8::try_from(target - here - 1).unwrap_or(u8::MAX)
+            };
+            if instruction.code & 0x07 == JUMP {
+                instruction.jt = offset(on_true);
+                instruction.jf = offset(on_false);
+            }
+            code.push(instruction);
+        }
+    }
+    code.push(ret(value));
+    code
+}
+
+/// Code for one comparison of an argument, high half first.
+fn condition(argument: &Argument64) -> Vec<(Instruction, To, To)> {
+    use To::{Fails, Holds, Next};
+    let (high, low) = halves(argument.value);
+    let place = ARGUMENTS + argument.index * 8;
+    let (low_place, high_place) =
+        if argument.is_big_endian { (place + 4, place) } else { (place, place + 4) };
+    let load_high = (load(high_place), Next, Next);
+    let load_low = (load(low_place), Next, Next);
+    let compare = |code, value, on_true, on_false| (jump(code, value, 0, 0), on_true, on_false);
+    let mut block = match argument.operator {
+        Operator::Equal => vec![
+            load_high,
+            compare(JUMP_EQUAL, high, Next, Fails),
+            load_low,
+            compare(JUMP_EQUAL, low, Holds, Fails),
+        ],
+        Operator::NotEqual => vec![
+            load_high,
+            compare(JUMP_EQUAL, high, Next, Holds),
+            load_low,
+            compare(JUMP_EQUAL, low, Fails, Holds),
+        ],
+        Operator::Greater | Operator::GreaterOrEqual => vec![
+            load_high,
+            compare(JUMP_GREATER, high, Holds, Next),
+            compare(JUMP_EQUAL, high, Next, Fails),
+            load_low,
+            compare(
+                if argument.operator == Operator::Greater {
+                    JUMP_GREATER
+                } else {
+                    JUMP_GREATER_OR_EQUAL
+                },
+                low,
+                Holds,
+                Fails,
+            ),
+        ],
+        Operator::Less | Operator::LessOrEqual => vec![
+            load_high,
+            compare(JUMP_GREATER, high, Fails, Next),
+            compare(JUMP_EQUAL, high, Next, Holds),
+            load_low,
+            compare(
+                if argument.operator == Operator::Less {
+                    JUMP_GREATER_OR_EQUAL
+                } else {
+                    JUMP_GREATER
+                },
+                low,
+                Fails,
+                Holds,
+            ),
+        ],
+        Operator::MaskedEqual => {
+            let (wanted_high, wanted_low) = halves(argument.value_two);
+            let and = |mask| (Instruction { code: AND, jt: 0, jf: 0, k: mask }, Next, Next);
+            vec![
+                load_high,
+                and(high),
+                compare(JUMP_EQUAL, wanted_high, Next, Fails),
+                load_low,
+                and(low),
+                compare(JUMP_EQUAL, wanted_low, Holds, Fails),
+            ]
+        }
+    };
+    if argument.is_narrow {
+        // The low half is compared last.
+        let from = block.iter().rposition(|(instruction, ..)| instruction.code == LOAD);
+        block.drain(..from.unwrap_or(0));
+    }
+    block
+}
+
+/// The high and the low 32 bits.
+#[expect(clippy::cast_possible_truncation, reason = "that is what halves are")]
+const fn halves(value: u64) -> (u32, u32) {
+    ((value >> 32) as u32, value as u32)
+}
+
+/// Code that finds the architecture's body; `otherwise` is the verdict on calls of others.
+pub(super) fn by_architecture(
+    bodies: impl Iterator<Item = (u32, Vec<Instruction>)>,
+    otherwise: u32,
+) -> Vec<Instruction> {
+    let mut code = vec![load(ARCHITECTURE)];
+    for (architecture, body) in bodies {
+        code.extend(when_equal(architecture, [vec![load(NUMBER)], body].concat()));
+    }
+    code.push(ret(otherwise));
+    code
+}
+
+/// `if accumulator == value { body }`; `body` always returns.
+pub(super) fn when_equal(value: u32, body: Vec<Instruction>) -> Vec<Instruction> {
+    let mut code = vec![jump(JUMP_EQUAL, value, 1, 0), far_jump(body.len())];
+    code.extend(body);
+    code
+}
+
+const fn load(offset: u32) -> Instruction {
+    Instruction { code: LOAD, jt: 0, jf: 0, k: offset }
+}
+
+pub(super) const fn ret(value: u32) -> Instruction {
+    Instruction { code: RETURN, jt: 0, jf: 0, k: value }
+}
+
+const fn jump(code: u16, value: u32, jt: u8, jf: u8) -> Instruction {
+    Instruction { code, jt, jf, k: value }
+}
+
+fn far_jump(instructions: usize) -> Instruction {
+    jump(JUMP, u32::try_from(instructions).unwrap_or(u32::MAX), 0, 0)
+}
