@@ -43,6 +43,15 @@ pub enum Error {
         /// What it is doing.
         status: Status,
     },
+    /// `checkpoint` in the wrong state.
+    #[error("container cannot be checkpointed in {0} state")]
+    NotToBeCheckpointed(Status),
+    /// The program that checkpoints needs is missing.
+    #[error("checkpoint and restore need criu, which is not installed (apt-get install criu)")]
+    NoCriu,
+    /// It failed.
+    #[error("criu failed: {0}")]
+    Criu(String),
     /// The configuration is wrong.
     #[error("invalid configuration: {0}")]
     Configuration(String),
@@ -170,6 +179,8 @@ impl Classify for Error {
             | Self::NotCreated(_)
             | Self::ExecStopped
             | Self::ExecPaused
+            | Self::NotToBeCheckpointed(_)
+            | Self::NoCriu
             | Self::NotStopped { .. } => Kind::FailedPrecondition,
             Self::Unimplemented(_) => Kind::Unimplemented,
             Self::State { source, .. } => Kind::from_io(source),
@@ -180,7 +191,7 @@ impl Classify for Error {
             Self::Path(error) => error.kind(),
             Self::Program { .. } => Kind::InvalidArgument,
             Self::Init { kind, .. } | Self::Exec { kind, .. } => *kind,
-            Self::Hook { .. } | Self::NetDevice { .. } => Kind::Internal,
+            Self::Criu(_) | Self::Hook { .. } | Self::NetDevice { .. } => Kind::Internal,
             Self::Refused { errno, .. } => Kind::from_io(&(*errno).into()),
             Self::Cleanup { error, .. } => error.kind(),
         }
