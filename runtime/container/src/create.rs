@@ -59,7 +59,7 @@ pub(crate) fn create(request: CreateRequest<'_>) -> Result<Created, Error> {
 }
 
 /// Removes what was made of a container that did not come to be; init has ended.
-fn undo(error: Error, folder: &Folder, prepared: &Prepared<'_>) -> Error {
+pub(crate) fn undo(error: Error, folder: &Folder, prepared: &Prepared<'_>) -> Error {
     let group = prepared.record.group().map_or(Ok(()), |group| group.remove());
     let cgroup = if prepared.cgroup_is_new { prepared.cgroup.remove() } else { Ok(()) };
     let _ = folder.remove();
@@ -76,7 +76,7 @@ fn undo(error: Error, folder: &Folder, prepared: &Prepared<'_>) -> Error {
 }
 
 /// Reads and checks everything.
-fn prepare<'a>(request: &CreateRequest<'a>) -> Result<Prepared<'a>, Error> {
+pub(crate) fn prepare<'a>(request: &CreateRequest<'a>) -> Result<Prepared<'a>, Error> {
     let spec = request.spec;
     let process = spec
         .process

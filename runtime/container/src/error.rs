@@ -46,6 +46,15 @@ pub enum Error {
         /// What it is doing.
         status: Status,
     },
+    /// `checkpoint` in the wrong state.
+    #[error("container cannot be checkpointed in {0} state")]
+    NotToBeCheckpointed(Status),
+    /// The program that checkpoints needs is missing.
+    #[error("checkpoint and restore need criu, which is not installed (apt-get install criu)")]
+    NoCriu,
+    /// It failed.
+    #[error("criu failed: {0}")]
+    Criu(String),
     /// The configuration is wrong.
     #[error("invalid configuration: {0}")]
     Configuration(String),
@@ -194,6 +203,8 @@ impl Classify for Error {
             | Self::ExecStopped
             | Self::ExecPaused
             | Self::ExecCreated
+            | Self::NotToBeCheckpointed(_)
+            | Self::NoCriu
             | Self::NotStopped { .. } => Kind::FailedPrecondition,
             Self::Unimplemented(_) => Kind::Unimplemented,
             Self::State { source, .. } => Kind::from_io(source),
@@ -206,7 +217,7 @@ impl Classify for Error {
             Self::Mapping { .. } => Kind::PermissionDenied,
             Self::OomScore { source, .. } => source.kind(),
             Self::Init { kind, .. } | Self::Exec { kind, .. } => *kind,
-            Self::Hook { .. } | Self::NetDevice { .. } => Kind::Internal,
+            Self::Criu(_) | Self::Hook { .. } | Self::NetDevice { .. } => Kind::Internal,
             Self::Refused { errno, .. } => Kind::from_io(&(*errno).into()),
             Self::Cleanup { error, .. } => error.kind(),
         }

@@ -314,7 +314,7 @@ fn network_of(init: Clone<'_>, prepared: &Prepared<'_>) -> Result<OwnedFd, Error
         .map_err(refused("open the network namespace"))
 }
 
-fn run_parent_hooks(all: &Hooks, state: &State) -> Result<(), Error> {
+pub(crate) fn run_parent_hooks(all: &Hooks, state: &State) -> Result<(), Error> {
     if needs_parent(all) {
         hooks::run("prestart", &all.prestart, state)?;
         hooks::run("createRuntime", &all.create_runtime, state)?;
@@ -349,7 +349,7 @@ pub(crate) fn write_pid_file(path: &Path, pid: i32) -> Result<(), Error> {
         .map_err(|source| Error::State { step: "write", path: path.to_owned(), source })
 }
 
-fn limit_cgroup(cgroup: &dyn Cgroup, prepared: &Prepared<'_>) -> Result<(), Error> {
+pub(crate) fn limit_cgroup(cgroup: &dyn Cgroup, prepared: &Prepared<'_>) -> Result<(), Error> {
     let none = Resources::default();
     let resources = prepared.linux.resources.as_ref().unwrap_or(&none);
     cgroup.apply(resources)?;

@@ -1,5 +1,6 @@
 //! Debian's engines, each in roots and a network namespace of its own, as peers and references.
 
+use crate::cgroups::HiddenHierarchies;
 use crate::daemon::signal;
 use crate::{output_of, wait};
 use std::fs::File;
@@ -12,6 +13,7 @@ pub struct Reference {
     roots: tempfile::TempDir,
     process: Child,
     name: &'static str,
+    _hierarchies: HiddenHierarchies,
 }
 
 impl Reference {
@@ -32,7 +34,6 @@ impl Reference {
     #[must_use]
     pub fn dockerd_from(programs: &Path, options: &[&str]) -> Self {
         let roots = folder();
-        mount_hidden_hierarchies(&roots.path().join("cgroup"));
         let (data, exec) = (roots.path().join("data"), roots.path().join("exec"));
         let socket = roots.path().join("docker.sock");
         let mut command = Command::new("unshare");
@@ -74,7 +75,6 @@ impl Reference {
     #[must_use]
     pub fn containerd(programs: &Path) -> Self {
         let roots = folder();
-        mount_hidden_hierarchies(&roots.path().join("cgroup"));
         let configuration = roots.path().join("config.toml");
         let text = format!(
             "version = 2\nroot = \"{root}/data\"\nstate = \"{root}/exec\"\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = \"{root}/containerd.sock\"\n",
@@ -99,13 +99,14 @@ impl Reference {
 
     fn spawn(roots: tempfile::TempDir, mut command: Command, name: &'static str) -> Self {
         let log = File::create(roots.path().join("log")).expect("create log");
+        let hierarchies = HiddenHierarchies::mount();
         let process = command
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("clone descriptor"))
             .stderr(log)
             .spawn()
             .unwrap_or_else(|error| panic!("start {name}: {error}"));
-        Self { roots, process, name }
+        Self { roots, process, name, _hierarchies: hierarchies }
     }
 
     fn until_ready(&self, ready: impl Fn() -> bool) {
@@ -179,31 +180,6 @@ pub fn archive(layout: &Path, name: &str, to: &Path) -> PathBuf {
         &format!("docker-archive:{}:{name}", file.display()),
     ]));
     file
-}
-
-/// Mounts the v1 hierarchies that exist and are mounted nowhere, where they do. A cgroup v1
-/// hierarchy outlives its mount; containerd finds it in `/proc/PID/cgroup`, then no mount of it,
-/// and gives no figures at all ("cannot find cgroup mount destination").
-fn mount_hidden_hierarchies(below: &Path) {
-    let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
-    let (cgroups, mounts) = (read("/proc/self/cgroup"), read("/proc/self/mounts"));
-    let mounted: Vec<&str> = mounts
-        .lines()
-        .map(|line| line.split(' ').collect::<Vec<_>>())
-        .filter(|fields| fields.get(2) == Some(&"cgroup"))
-        .filter_map(|fields| fields.get(3).copied())
-        .flat_map(|options| options.split(','))
-        .collect();
-    let hierarchies = cgroups.lines().filter_map(|line| line.split(':').nth(1));
-    for names in hierarchies.filter(|names| !names.is_empty() && !names.starts_with("name=")) {
-        if names.split(',').any(|name| mounted.contains(&name)) {
-            continue;
-        }
-        let place = below.join(names);
-        std::fs::create_dir_all(&place).expect("create a mount point");
-        let mut command = Command::new("mount");
-        let _ = output_of(command.args(["-t", "cgroup", "-o", names, "cgroup"]).arg(place));
-    }
 }
 
 fn folder() -> tempfile::TempDir {

@@ -2,12 +2,14 @@
 
 #![forbid(unsafe_code)]
 
+use tests_harness::cgroups::HiddenHierarchies;
 use tests_harness::reference::ctr;
 use tests_harness::{Daemon, output_of};
 use tests_oci::{OURS, STOCK, ctr_tells_a_containers_life, import_busybox};
 
 #[test]
 fn a_containers_life_through_our_supervisor() {
+    let _hierarchies = HiddenHierarchies::mount();
     let mut daemon = Daemon::start(&[]);
     daemon.terminate();
     let socket = daemon.exec_root().join("supervisor/containerd.sock");
