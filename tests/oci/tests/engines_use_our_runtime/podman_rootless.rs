@@ -25,6 +25,10 @@ fn podman_of_an_ordinary_user_runs_and_executes_with_our_runtime() {
     let program = scratch.join("gantry-runtime");
     std::fs::copy(runtime(), &program).unwrap();
     std::fs::create_dir(scratch.join("run")).unwrap();
+    let settings = scratch.join(".config/containers");
+    std::fs::create_dir_all(&settings).unwrap();
+    let knows_none = "[engine]\nruntime_supports_nocgroup = [\"gantry-runtime\"]\n";
+    std::fs::write(settings.join("containers.conf"), knows_none).unwrap();
     let tar = archive(&images::busybox(), IMAGE, scratch);
     let _ = output_of(Command::new("chown").args(["-R", "4242:4242"]).arg(scratch));
     let podman = |arguments: &[&str]| {
@@ -52,6 +56,7 @@ fn podman_of_an_ordinary_user_runs_and_executes_with_our_runtime() {
     assert_eq!(map, ["0", "4242", "1", "1", "200000", "65536"]);
     assert_eq!(run(&["--rm", "--read-only", IMAGE, "sh", "-c", "touch /x || touch /run/x"]), "");
     assert_eq!(run(&["--rm", "--userns=keep-id", IMAGE, "id", "-u"]), "4242");
+    assert_eq!(run(&["--rm", "--cgroups=disabled", IMAGE, "echo", "without"]), "without");
     let _ = run(&["-d", "--name", "long", IMAGE, "sleep", "1000"]);
     assert_eq!(ok(&["exec", "long", "echo", "inside"]), "inside");
     assert_eq!(ok(&["exec", "-u", "5", "long", "id", "-u"]), "5");
