@@ -38,6 +38,7 @@ pub(crate) struct Init<'a> {
     pub(crate) confinement: &'a Confinement,
     pub(crate) state: &'a State,
     pub(crate) listener: &'a OwnedFd,
+    pub(crate) is_ordinary_user: bool,
     pub(crate) has_cgroup_namespace: bool,
 }
 
@@ -79,6 +80,11 @@ impl Init<'_> {
         stdio: Stdio,
     ) -> Result<(crate::confinement::Program, Option<OwnedFd>), Error> {
         reach(BORN);
+        if self.is_ordinary_user {
+            // Its maps are written by way of `/proc`, where a process that is not dumpable is the
+            // host's root's.
+            parent.wait_for(Progress::Mapped);
+        }
         let procfs = begin(parent)?;
         reach(BEGUN);
         if self.namespaces.makes(NamespaceKind::User) {
@@ -204,11 +210,18 @@ impl Init<'_> {
             return Ok(());
         }
         kernel_sys::unshare(NamespaceFlags::TIME).map_err(refused("make time namespace"))?;
+        // The file is its user's only while it is dumpable. Nobody else is in its user namespace.
+        let is_shown = self.is_ordinary_user && self.namespaces.makes(NamespaceKind::User);
+        if is_shown && !self.linux.time_offsets.is_empty() {
+            rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)
+                .map_err(refused("become dumpable"))?;
+        }
         for (clock, offset) in &self.linux.time_offsets {
             let (secs, nanosecs) = (offset.secs.unwrap_or(0), offset.nanosecs.unwrap_or(0));
             let line = format!("{clock} {secs} {nanosecs}\n");
             procfs.write(Path::new("self/timens_offsets"), line.as_bytes())?;
         }
+        become_unreachable()?;
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let made = rustix::fs::open("/proc/self/ns/time_for_children", flags, Mode::empty())
             .map_err(refused("open time namespace"))?;

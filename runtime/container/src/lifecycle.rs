@@ -35,7 +35,26 @@ pub(crate) fn processes(root: &Path, id: &str) -> Result<Vec<i32>, Error> {
     if folder.status(&record) == Status::Stopped && !record.shares_pids {
         return Ok(Vec::new());
     }
-    Ok(record.cgroup().processes()?)
+    match record.cgroup().processes() {
+        Err(runtime_cgroups::Error::NoCgroup) => Ok(in_pid_namespace(&record)),
+        result => Ok(result?),
+    }
+}
+
+/// Every process of a container's pid namespace: what there is to go by without a cgroup. Who may
+/// not look at a process is not told of it.
+fn in_pid_namespace(record: &Record) -> Vec<i32> {
+    let namespace = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let own = if record.shares_pids { None } else { namespace(record.pid) };
+    let Some(own) = own else { return vec![record.pid] };
+    let Ok(entries) = std::fs::read_dir("/proc") else { return vec![record.pid] };
+    let mut pids: Vec<i32> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| namespace(*pid).as_ref() == Some(&own))
+        .collect();
+    pids.sort_unstable();
+    pids
 }
 
 pub(crate) fn kill(root: &Path, id: &str, signal: i32, all: bool) -> Result<(), Error> {
@@ -69,7 +88,7 @@ fn kill_all(record: &Record, signal: i32) -> Result<(), Error> {
         // A host without a freezer: as good as it gets.
         let _ = cgroup.freeze(true);
     }
-    let signalled = signal_each(&*cgroup, signal);
+    let signalled = signal_each(record, &*cgroup, signal);
     // Processes frozen by cgroup v1 do not even die.
     if (!was_frozen || signal == SIGKILL) && cgroup.is_frozen() {
         cgroup.freeze(false)?;
@@ -77,10 +96,12 @@ fn kill_all(record: &Record, signal: i32) -> Result<(), Error> {
     signalled
 }
 
-fn signal_each(cgroup: &dyn Cgroup, signal: i32) -> Result<(), Error> {
+fn signal_each(record: &Record, cgroup: &dyn Cgroup, signal: i32) -> Result<(), Error> {
     let list = match cgroup.processes() {
         // A container whose cgroup is gone has no processes.
         Err(error) if error.errno() == Some(Errno::NOENT) => Vec::new(),
+        Err(runtime_cgroups::Error::NoCgroup) if !record.is_alive() => Vec::new(),
+        Err(runtime_cgroups::Error::NoCgroup) => in_pid_namespace(record),
         result => result?,
     };
     for pid in list.into_iter().filter_map(Pid::from_raw) {

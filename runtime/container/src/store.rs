@@ -58,9 +58,15 @@ pub(crate) struct Record {
     /// The scope that the cgroup is, where systemd is the driver.
     #[serde(default)]
     pub(crate) scope: Option<ScopeRecord>,
+    /// Whether it may do without cgroups that its user has no permission for.
+    #[serde(default)]
+    pub(crate) rootless: bool,
     /// Its class of service, if it has one.
     #[serde(default)]
     pub(crate) resctrl: Option<GroupRecord>,
+    /// Whether CRIU made its init, which so executed no program.
+    #[serde(default)]
+    pub(crate) is_restored: bool,
     /// Who decides about the calls that its filter leaves open.
     #[serde(default)]
     pub(crate) listener: Option<Listener>,
@@ -179,6 +185,11 @@ impl Record {
     /// zombie.
     pub(crate) fn is_alive(&self) -> bool {
         self.init().is_some_and(|init| !init.has_ended())
+    }
+
+    /// Whether its program was executed, by this init or before a checkpoint.
+    fn has_executed(&self, init: ProcessStat) -> bool {
+        self.is_restored || init.has_executed()
     }
 
     /// Whether init can be seen to have ended without having executed its program.
@@ -393,8 +404,10 @@ impl Folder {
     pub(crate) fn status(&self, record: &Record) -> Status {
         let lives = record.init().filter(|init| !init.has_ended());
         match lives {
-            Some(init) if init.has_executed() && record.cgroup().is_frozen() => Status::Paused,
-            Some(init) if init.has_executed() => Status::Running,
+            Some(init) if record.has_executed(init) && record.cgroup().is_frozen() => {
+                Status::Paused
+            }
+            Some(init) if record.has_executed(init) => Status::Running,
             _ if self.is_being_created() => Status::Creating,
             Some(_) => Status::Created,
             None => Status::Stopped,

@@ -10,6 +10,8 @@ mod deaths;
 mod further;
 #[path = "containers/hostile.rs"]
 mod hostile;
+#[path = "containers/rootless.rs"]
+mod rootless;
 #[path = "containers/sharing.rs"]
 mod sharing;
 

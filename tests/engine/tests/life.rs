@@ -216,20 +216,6 @@ fn logs_are_followed_counted_dated_and_cut_by_time() {
     }
 }
 
-/// Its layers are garbage only once the container is gone; that nothing of them stays is what the
-/// end of the stage looks at.
-#[test]
-fn an_image_may_go_before_its_container() {
-    let stage = Stage::with(&[]);
-    for client in stage.clients() {
-        let _ = client.ok(&["create", "--name", "survivor", "busybox", "echo", "still here"]);
-        let _ = client.ok(&["rmi", "-f", "busybox"]);
-        assert_eq!(client.ok(&["image", "ls", "-q"]), "");
-        assert_eq!(client.ok(&["start", "-a", "survivor"]), "still here");
-        let _ = client.ok(&["rm", "survivor"]);
-    }
-}
-
 #[test]
 fn an_image_is_listed_inspected_and_removed() {
     let stage = Stage::with(&[]);

@@ -12,6 +12,8 @@ mod containerd;
 mod dockerd;
 #[path = "engines_use_our_runtime/podman.rs"]
 mod podman;
+#[path = "engines_use_our_runtime/podman_rootless.rs"]
+mod podman_rootless;
 #[path = "engines_use_our_runtime/pods.rs"]
 mod pods;
 

@@ -23,6 +23,8 @@ pub(crate) struct Bundle {
     pub(crate) id: String,
     /// `config.json`, written when a command is run.
     pub(crate) config: Value,
+    /// What runs the runtime: nothing, or a program with arguments that becomes somebody else.
+    pub(crate) caller: Vec<String>,
 }
 
 /// What a command printed and how it ended.
@@ -60,7 +62,7 @@ impl Bundle {
         }
         std::fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
         let config = configuration(args, &format!("/{GROUP}/{id}"), &CAPABILITIES);
-        Self { folder, id, config }
+        Self { folder, id, config, caller: Vec::new() }
     }
 
     /// The bundle's folder.
@@ -81,9 +83,14 @@ impl Bundle {
     /// A command line of the runtime.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         std::fs::write(self.path().join("config.json"), self.config.to_string()).unwrap();
-        // Another runtime, to prove the tests themselves on.
-        let program = std::env::var_os("TEST_RUNTIME").unwrap_or_else(|| PROGRAM.into());
-        let mut command = Command::new(program);
+        let mut command = match self.caller.split_first() {
+            None => Command::new(program()),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest);
+                command
+            }
+        };
         command.arg("--root").arg(self.state_root()).args(args).current_dir(self.path());
         command.stdin(Stdio::null());
         command
@@ -174,6 +181,11 @@ impl Drop for Bundle {
             let _ = std::fs::remove_dir(hierarchy.path().join(GROUP));
         }
     }
+}
+
+/// The runtime; another where one is named, to prove the tests themselves on.
+pub(crate) fn program() -> PathBuf {
+    std::env::var_os("TEST_RUNTIME").unwrap_or_else(|| PROGRAM.into()).into()
 }
 
 /// Parent of the tests' cgroups.
