@@ -88,10 +88,15 @@ impl CgroupMounts {
             let mount = if self.private {
                 let data = hierarchy.controllers.split(',').map(str::to_owned).collect();
                 let mut own = Options { data, ..options.clone() };
-                if hierarchy.controllers.starts_with("name=") {
-                    own.data.push("none".to_owned());
-                }
-                new_mount("cgroup", "cgroup", &own)?
+                // What the list of mounts shows as their source is runc's.
+                let source = match hierarchy.controllers.strip_prefix("name=") {
+                    Some(name) => {
+                        own.data.push("none".to_owned());
+                        name
+                    }
+                    None => "cgroup",
+                };
+                new_mount("cgroup", source, &own)?
             } else {
                 bind(hierarchy, options)?
             };
