@@ -27,6 +27,8 @@ pub mod message;
 pub mod mount;
 mod namespaces;
 pub mod network;
+#[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
+mod omitted;
 pub mod overlay;
 pub mod scheduling;
 pub mod seccomp;
