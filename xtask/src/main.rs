@@ -26,7 +26,7 @@ Commands:
   record      Record the reference daemons' answers for tests/api: cargo xtask record --help
   vm          Run the tests of the virtual machines (cgroup v2, systemd)
   validate    Run OCI's validation programs on runc, crun and our runtime (builds them from their Go module)
-  newest      Try the newest containerd on our shim (builds it from its Go module)
+  newest      Try the newest dockerd and containerd on our shim and runtime (builds them from their Go modules)
   bench       Measure against docker.io, podman, runc and crun: cargo xtask bench --help
 ";
 

@@ -11,6 +11,10 @@ pub enum Program {
     Supervisor,
     /// `containerd-shim-gantry-v2`, its worker processes included.
     Shim,
+    /// `gantry-runtime`, or whoever calls its library.
+    Runtime,
+    /// A container's process until its program is executed: the runtime's child.
+    Init,
 }
 
 /// The operation that a step belongs to.
@@ -26,6 +30,12 @@ pub enum Operation {
     Rm,
     /// Pull an image.
     Pull,
+    /// The runtime's `create`.
+    Create,
+    /// The runtime's `start`.
+    Start,
+    /// The runtime's `delete`.
+    Delete,
 }
 
 /// One step: after it, a crash leaves a state of its own.
@@ -71,8 +81,8 @@ const fn of(program: Program, operation: Operation, name: &'static str) -> Step 
     Step { name, program, operation }
 }
 
-use Operation::{Exec, Pull, Rm, Run, Stop};
-use Program::{Client, Daemon, Shim, Supervisor};
+use Operation::{Create, Delete, Exec, Pull, Rm, Run, Start, Stop};
+use Program::{Client, Daemon, Init, Runtime, Shim, Supervisor};
 
 /// Every step there is.
 pub const STEPS: &[Step] = &[
@@ -125,6 +135,49 @@ pub const STEPS: &[Step] = &[
     of(Supervisor, Pull, "supervisor.pull.layer-listed"),
     of(Supervisor, Pull, "supervisor.pull.whole"),
     of(Supervisor, Pull, "supervisor.pull.named"),
+    of(Runtime, Create, "runtime.create.folder-made"),
+    of(Runtime, Create, "runtime.create.record-written"),
+    of(Runtime, Create, "runtime.create.listening"),
+    of(Runtime, Create, "runtime.create.cloned"),
+    of(Runtime, Create, "runtime.create.pid-recorded"),
+    of(Runtime, Create, "runtime.create.cgroup-made"),
+    of(Runtime, Create, "runtime.create.attached"),
+    of(Runtime, Create, "runtime.create.told-attached"),
+    of(Runtime, Create, "runtime.create.hooks-run"),
+    of(Runtime, Create, "runtime.create.told-hooks"),
+    of(Runtime, Create, "runtime.create.ready-heard"),
+    of(Runtime, Create, "runtime.create.pid-file-written"),
+    of(Init, Create, "init.create.born"),
+    of(Init, Create, "init.create.begun"),
+    of(Init, Create, "init.create.mounted"),
+    of(Init, Create, "init.create.hooks-run"),
+    of(Init, Create, "init.create.entered"),
+    of(Init, Create, "init.create.settled"),
+    of(Init, Create, "init.create.told-ready"),
+    of(Runtime, Start, "runtime.start.connected"),
+    of(Runtime, Start, "runtime.start.socket-removed"),
+    of(Runtime, Start, "runtime.start.told-go"),
+    of(Runtime, Start, "runtime.start.executed"),
+    of(Init, Start, "init.start.connected"),
+    of(Init, Start, "init.start.go-heard"),
+    of(Init, Start, "init.start.hooks-run"),
+    of(Runtime, Run, "runtime.run.created"),
+    of(Runtime, Run, "runtime.run.started"),
+    of(Runtime, Run, "runtime.run.ended"),
+    of(Runtime, Exec, "runtime.exec.found"),
+    of(Runtime, Exec, "runtime.exec.cloned"),
+    of(Runtime, Exec, "runtime.exec.attached"),
+    of(Runtime, Exec, "runtime.exec.told-attached"),
+    of(Runtime, Exec, "runtime.exec.ready-heard"),
+    of(Runtime, Exec, "runtime.exec.pid-file-written"),
+    of(Init, Exec, "init.exec.born"),
+    of(Init, Exec, "init.exec.attached"),
+    of(Init, Exec, "init.exec.joined"),
+    of(Init, Exec, "init.exec.settled"),
+    of(Init, Exec, "init.exec.told-ready"),
+    of(Runtime, Delete, "runtime.delete.ended"),
+    of(Runtime, Delete, "runtime.delete.cgroup-removed"),
+    of(Runtime, Delete, "runtime.delete.folder-removed"),
 ];
 
 #[cfg(test)]

@@ -5,9 +5,11 @@ use anyhow::{Context, Result, bail};
 use kernel_sys::{NamespaceFlags, setns, unshare};
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use std::fs::File;
+use std::io::{Read, Seek};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Runs of each contender that are not counted.
@@ -16,39 +18,39 @@ const WARM_UP: usize = 3;
 /// measured on its own.
 const REST: Duration = Duration::from_millis(100);
 
-/// A command that is run again and again.
+/// Something that is done again and again.
 pub(crate) struct Contender<'a> {
     pub(crate) name: &'static str,
-    /// The command of a run; runs have numbers, for names that must differ.
-    pub(crate) command: Box<dyn Fn(usize) -> Command + Sync + 'a>,
-    /// What the thread that starts it enters first: a child is born where its parent is.
+    /// One run; runs have numbers, for names that must differ.
+    pub(crate) job: Box<dyn Fn(usize) -> Result<()> + Sync + 'a>,
+    /// What the thread that does it enters first: a child is born where its parent is.
     pub(crate) place: Place,
 }
 
 impl Contender<'_> {
-    /// One run, from before the start of the process until it has been waited for.
+    /// One run in the contender's place, from its start to its end.
     fn time(&self, run: usize) -> Result<Duration> {
-        let mut command = (self.command)(run);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let start = Instant::now();
-        let output = command.output().with_context(|| format!("start {}", self.name))?;
-        let time = start.elapsed();
-        if !output.status.success() {
-            bail!("{}: {}: {}", self.name, output.status, String::from_utf8_lossy(&output.stderr));
-        }
-        Ok(time)
-    }
-
-    /// As [`Self::time`], in the contender's place.
-    fn time_in_place(&self, run: usize) -> Result<Duration> {
-        std::thread::scope(|scope| {
-            let thread = scope.spawn(|| {
-                self.place.enter()?;
-                self.time(run)
-            });
-            thread.join().expect("a timed run does not panic")
+        self.place.within(|| {
+            let start = Instant::now();
+            (self.job)(run).with_context(|| self.name)?;
+            Ok(start.elapsed())
         })
     }
+}
+
+/// Runs a command, from before the start of the process until it has been waited for; its failure
+/// is one of ours. Its errors go to a file: a pipe would be held by whatever it leaves running.
+pub(crate) fn run_to_success(command: &mut Command) -> Result<()> {
+    let mut errors = tempfile::tempfile()?;
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors.try_clone()?);
+    let status = command.status().with_context(|| format!("start {command:?}"))?;
+    if !status.success() {
+        let mut text = String::new();
+        errors.rewind()?;
+        errors.read_to_string(&mut text)?;
+        bail!("{command:?}: {status}: {text}");
+    }
+    Ok(())
 }
 
 /// Namespaces that a contender is run in.
@@ -63,6 +65,17 @@ pub(crate) struct Place {
 const UNIFIED: &str = "/sys/fs/cgroup/unified";
 
 impl Place {
+    /// Does something there, in a thread of its own.
+    pub(crate) fn within<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                self.enter()?;
+                work()
+            });
+            thread.join().expect("a timed run does not panic")
+        })
+    }
+
     fn enter(&self) -> Result<()> {
         if let Some(network) = &self.network {
             setns(network.as_fd(), NamespaceFlags::NETWORK)?;
@@ -82,29 +95,30 @@ impl Place {
 /// same one. In a turn the fast ones run `fast_runs` times.
 pub(crate) fn take_turns(
     contenders: &[Contender<'_>],
-    runs: usize,
+    turns: usize,
     fast_runs: usize,
 ) -> Result<Vec<Samples>> {
-    let mut numbers = 0..;
-    let mut turn = |turn: usize, times: &[usize], samples: &mut [Samples]| -> Result<()> {
+    let warm_up = take_turns_of(contenders, WARM_UP, &vec![1; contenders.len()])?;
+    take_turns_of(contenders, turns, &times_in_a_turn(&warm_up, fast_runs))
+}
+
+/// The same without a warm-up; each contender runs as often in a turn as is said.
+pub(crate) fn take_turns_of(
+    contenders: &[Contender<'_>],
+    turns: usize,
+    times: &[usize],
+) -> Result<Vec<Samples>> {
+    /// Of all runs of this program: no id comes twice.
+    static NUMBERS: AtomicUsize = AtomicUsize::new(0);
+    let mut samples = vec![Samples::default(); contenders.len()];
+    for turn in 0..turns {
         for index in order(contenders.len(), turn) {
             for _ in 0..times[index] {
                 std::thread::sleep(REST);
-                let number = numbers.next().expect("numbers do not end");
-                samples[index].add(contenders[index].time_in_place(number)?);
+                let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+                samples[index].add(contenders[index].time(number)?);
             }
         }
-        Ok(())
-    };
-    let none = vec![Samples::default(); contenders.len()];
-    let mut warm_up = none.clone();
-    for number in 0..WARM_UP {
-        turn(number, &vec![1; contenders.len()], &mut warm_up)?;
-    }
-    let times = times_in_a_turn(&warm_up, fast_runs);
-    let mut samples = none;
-    for number in WARM_UP..WARM_UP + runs {
-        turn(number, &times, &mut samples)?;
     }
     Ok(samples)
 }

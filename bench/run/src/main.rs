@@ -6,7 +6,9 @@
 
 #![forbid(unsafe_code)]
 
+mod bundle;
 mod contender;
+mod limits;
 mod memory;
 mod options;
 mod peers;
@@ -31,6 +33,7 @@ fn main() -> Result<()> {
         match section {
             Section::Whole => whole::measure(&options, &mut report)?,
             Section::Runtimes => runtimes::measure(&options, &mut report)?,
+            Section::Limits => limits::measure(&options, &mut report)?,
             Section::Sequence => teardown::measure(&options, &mut report)?,
             Section::Memory => memory::measure(&mut report)?,
         }

@@ -12,7 +12,7 @@ Options:
   --newest          Also the newest dockerd and runc, built from their Go modules where they are
                     not in ~/.cache/gantry-peers/bin
   --sequence N      Runs one after the other with an empty pool (default 100)
-  --only SECTIONS   Of whole,runtimes,sequence,memory, the ones to measure
+  --only SECTIONS   Of whole,runtimes,limits,sequence,memory, the ones to measure
   --write           Put the results into LIMITS.md, each section in its own place
   --help            This text
 ";
@@ -24,15 +24,18 @@ pub(crate) enum Section {
     Whole,
     /// `run` of a bundle by a runtime alone.
     Runtimes,
+    /// The smallest memory limit that a container starts under.
+    Limits,
     /// Many runs with an empty pool, and what is torn down after them.
     Sequence,
     /// Memory with ten containers.
     Memory,
 }
 
-const SECTIONS: [(&str, Section); 4] = [
+const SECTIONS: [(&str, Section); 5] = [
     ("whole", Section::Whole),
     ("runtimes", Section::Runtimes),
+    ("limits", Section::Limits),
     ("sequence", Section::Sequence),
     ("memory", Section::Memory),
 ];

@@ -1,6 +1,6 @@
 //! `run --rm IMAGE true`, from the start of the client's process to its end.
 
-use crate::contender::{Contender, Place, take_turns};
+use crate::contender::{Contender, Place, run_to_success, take_turns};
 use crate::options::Options;
 use crate::peers::{self, IMAGE, Podman};
 use crate::report::{Report, Row};
@@ -16,29 +16,35 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let mut contenders = vec![
         Contender {
             name: "docker.io",
-            command: Box::new(|_| {
+            job: Box::new(|_| {
                 let mut command = std::process::Command::new(docker);
                 command.arg("-H").arg(dockerd.docker_host()).args(["run", "--rm", IMAGE, "true"]);
-                command
+                run_to_success(&mut command)
             }),
             place: Place::default(),
         },
         Contender {
             name: "gantry",
-            command: Box::new(|_| gantryd.gantry_command(&["run", "--rm", &image, "true"])),
+            job: Box::new(|_| {
+                run_to_success(&mut gantryd.gantry_command(&["run", "--rm", &image, "true"]))
+            }),
             place: Place::default(),
         },
         Contender {
             name: "docker client on gantryd",
-            command: Box::new(|_| gantryd.client_command(docker, &["run", "--rm", &image, "true"])),
+            job: Box::new(|_| {
+                let arguments = ["run", "--rm", &image, "true"];
+                run_to_success(&mut gantryd.client_command(docker, &arguments))
+            }),
             place: Place::default(),
         },
         Contender {
             name: "podman",
-            command: Box::new(|_| {
+            job: Box::new(|_| {
                 // Podman's defaults are above what a root without CAP_SYS_RESOURCE may set.
                 let limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000"];
-                podman.command(&[&["run", "--rm"], &limits[..], &[IMAGE, "true"]].concat())
+                let arguments = [&["run", "--rm"], &limits[..], &[IMAGE, "true"]].concat();
+                run_to_success(&mut podman.command(&arguments))
             }),
             place: Place {
                 network: Some(peers::network_of(dockerd.pid())?),
@@ -49,10 +55,10 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
     if let Some(newest) = &newest {
         contenders.push(Contender {
             name: "newest dockerd",
-            command: Box::new(|_| {
+            job: Box::new(|_| {
                 let mut command = std::process::Command::new(docker);
                 command.arg("-H").arg(newest.docker_host()).args(["run", "--rm", IMAGE, "true"]);
-                command
+                run_to_success(&mut command)
             }),
             place: Place::default(),
         });

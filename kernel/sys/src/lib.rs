@@ -20,6 +20,8 @@ pub mod bpf;
 mod clone;
 pub mod datagram;
 mod descriptors;
+#[cfg(target_arch = "x86_64")]
+mod early_seal;
 mod execute;
 pub mod keyring;
 pub mod memory;

@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+mod absent;
 mod below;
 mod devices;
 mod discover;
@@ -20,6 +21,7 @@ mod systemd;
 mod v1;
 mod v2;
 
+pub use absent::{create_permitted, is_forbidden};
 pub use below::Below;
 pub use discover::{Hierarchy, locate};
 pub use systemd::{BusError, Error as SystemdError, Scope, locate as locate_scope};
@@ -124,6 +126,8 @@ pub struct Record {
 pub fn reopen(record: Record) -> Box<dyn Cgroup> {
     if let Some(scope) = record.scope.clone() {
         Box::new(systemd::Systemd::new(record, scope))
+    } else if record.hierarchies.is_empty() {
+        Box::new(absent::Absent::new(record))
     } else if record.unified {
         Box::new(v2::Unified::new(record))
     } else {
@@ -143,9 +147,19 @@ pub enum Error {
     /// systemd could not be asked, or refused.
     #[error(transparent)]
     Systemd(#[from] SystemdError),
-    /// A limit needs a controller that this host does not have mounted.
-    #[error("{0} is limited, but this host has no cgroup controller for it")]
+    /// A limit needs a controller that this host does not have mounted, or that is not this user's.
+    #[error(
+        "cannot limit {0}: there is no cgroup controller for it, or none that this user may use (have a cgroup delegated, or leave the limit out)"
+    )]
     NoController(&'static str),
+    /// There is no freezer, or none for this user.
+    #[error("cannot freeze: there is no cgroup freezer, or none that this user may use")]
+    NoFreezer,
+    /// Something of a container that has no cgroup.
+    #[error(
+        "this container has no cgroup: its user may not make one, or the host has none mounted"
+    )]
+    NoCgroup,
     /// A limit has no meaning.
     #[error("{what} {value} is not valid")]
     Invalid {
@@ -222,6 +236,8 @@ impl Classify for Error {
             | Self::NotUnified => Kind::InvalidArgument,
             Self::Systemd(error) => error.kind(),
             Self::NoController(_)
+            | Self::NoFreezer
+            | Self::NoCgroup
             | Self::MemoryInUse { .. }
             | Self::NotEmpty(_)
             | Self::Frozen

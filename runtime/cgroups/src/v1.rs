@@ -99,7 +99,7 @@ impl Cgroup for Split {
     }
 
     fn freeze(&self, frozen: bool) -> Result<(), Error> {
-        let folder = self.folder("freezer").ok_or(Error::NoController("freezing"))?;
+        let folder = self.folder("freezer").ok_or(Error::NoFreezer)?;
         let wanted = if frozen { "FROZEN" } else { "THAWED" };
         let deadline = Instant::now() + FREEZE_TIME;
         loop {

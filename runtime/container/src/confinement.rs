@@ -133,6 +133,16 @@ impl Confinement {
         3 + self.preserve_fds
     }
 
+    /// Sets what the out-of-memory killer is to think of a process, `self` or a number: before it
+    /// has joined a user namespace, whose root may only raise it.
+    pub(crate) fn set_oom_score(&self, process: &str) -> Result<(), Error> {
+        let Some(score) = self.oom_score_adj else { return Ok(()) };
+        let file = Path::new(process).join("oom_score_adj");
+        Procfs::open()?
+            .write(&file, score.to_string().as_bytes())
+            .map_err(|source| Error::OomScore { score, source })
+    }
+
     /// Becomes the container's user, under its limits, in its working directory, and finds the
     /// program. The process is in the container's namespaces and root.
     ///
@@ -147,9 +157,6 @@ impl Confinement {
         kernel_sys::close_all_but(&open).map_err(refused("close the caller's descriptors"))?;
         let label = self.label.as_ref().map(|_| labels::open(&procfs)).transpose()?;
         let may_set_groups = identity::may_set_groups(&procfs);
-        if let Some(score) = self.oom_score_adj {
-            procfs.write(Path::new("self/oom_score_adj"), score.to_string().as_bytes())?;
-        }
         drop(procfs);
         self.scheduling.apply()?;
         self.limits.apply()?;

@@ -11,7 +11,8 @@ use crate::listener::Listener;
 use crate::namespaces::Namespaces;
 use crate::request::{CreateRequest, Created};
 use crate::store::{Folder, ProcessDefaults, Record};
-use crate::{hooks, netdevices, user_namespace};
+use crate::{hooks, netdevices, rootless, user_namespace};
+use base_faults::{Step, reach, step};
 use base_oci::runtime::{Linux, NamespaceKind, Spec};
 use contracts_runtime_api::Status;
 use runtime_cgroups::{Cgroup, resctrl};
@@ -21,6 +22,8 @@ use std::borrow::Cow;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+const FOLDER_MADE: &Step = step("runtime.create.folder-made");
+
 /// Everything that was read from the request.
 pub(crate) struct Prepared<'a> {
     pub(crate) linux: Cow<'a, Linux>,
@@ -29,6 +32,12 @@ pub(crate) struct Prepared<'a> {
     pub(crate) cgroup: Box<dyn Cgroup>,
     /// Whether its folders were made for this container.
     pub(crate) cgroup_is_new: bool,
+    /// Whether it was made before the first process.
+    pub(crate) cgroup_is_made: bool,
+    /// Whether the configuration says where it is.
+    pub(crate) cgroup_is_named: bool,
+    /// Whether the caller has no rights but over what it makes.
+    pub(crate) is_ordinary_user: bool,
     /// Where the resctrl file system is, if the container has a group there.
     pub(crate) resctrl: Option<PathBuf>,
     pub(crate) plan: Plan,
@@ -39,6 +48,7 @@ pub(crate) struct Prepared<'a> {
 pub(crate) fn create(request: CreateRequest<'_>) -> Result<Created, Error> {
     // Held until the end: who asks meanwhile learns that the container is being created.
     let (folder, _creating) = Folder::create(request.root, request.id)?;
+    reach(FOLDER_MADE);
     let made = prepare(&request).and_then(|mut prepared| {
         launch(request, &folder, &mut prepared).map_err(|error| undo(error, &folder, &prepared))
     });
@@ -49,7 +59,7 @@ pub(crate) fn create(request: CreateRequest<'_>) -> Result<Created, Error> {
 }
 
 /// Removes what was made of a container that did not come to be; init has ended.
-fn undo(error: Error, folder: &Folder, prepared: &Prepared<'_>) -> Error {
+pub(crate) fn undo(error: Error, folder: &Folder, prepared: &Prepared<'_>) -> Error {
     let group = prepared.record.group().map_or(Ok(()), |group| group.remove());
     let cgroup = if prepared.cgroup_is_new { prepared.cgroup.remove() } else { Ok(()) };
     let _ = folder.remove();
@@ -66,7 +76,7 @@ fn undo(error: Error, folder: &Folder, prepared: &Prepared<'_>) -> Error {
 }
 
 /// Reads and checks everything.
-fn prepare<'a>(request: &CreateRequest<'a>) -> Result<Prepared<'a>, Error> {
+pub(crate) fn prepare<'a>(request: &CreateRequest<'a>) -> Result<Prepared<'a>, Error> {
     let spec = request.spec;
     let process = spec
         .process
@@ -75,6 +85,10 @@ fn prepare<'a>(request: &CreateRequest<'a>) -> Result<Prepared<'a>, Error> {
     let linux = spec.linux.as_ref().map_or_else(Cow::default, Cow::Borrowed);
     let namespaces = Namespaces::open(&linux)?;
     check(spec, &linux, &namespaces)?;
+    let is_ordinary_user = user_namespace::is_ordinary_user();
+    if is_ordinary_user {
+        rootless::check(spec, &linux, &namespaces)?;
+    }
     let resctrl = linux.intel_rdt.as_ref().map(|_| resctrl::root()).transpose()?;
     let bundle = std::path::absolute(request.bundle).map_err(|source| Error::State {
         step: "resolve",
@@ -95,12 +109,16 @@ fn prepare<'a>(request: &CreateRequest<'a>) -> Result<Prepared<'a>, Error> {
     };
     let plan = plan(request, &bundle, &*cgroup, &namespaces, &linux)?;
     let record = record(request, process, bundle, &*cgroup, &namespaces, &linux);
+    let cgroup_is_named = !linux.cgroups_path.is_empty();
     Ok(Prepared {
         linux,
         namespaces,
         confinement,
         cgroup,
         cgroup_is_new: false,
+        cgroup_is_made: false,
+        cgroup_is_named,
+        is_ordinary_user,
         resctrl,
         plan,
         record,
@@ -140,30 +158,38 @@ fn plan(
     namespaces: &Namespaces,
     linux: &Linux,
 ) -> Result<Plan, Error> {
-    let record = cgroup.record();
+    let mut plan = Plan::new(runtime_rootfs::Request {
+        spec: request.spec,
+        bundle,
+        base: request.rootfs_mounts.iter().map(base_mount).collect(),
+        cgroups: shown(&cgroup.record(), namespaces),
+    })?;
+    if user_namespace::is_ordinary_user() {
+        // Sources are opened in the container's user namespace: nobody else may.
+        return Ok(plan);
+    }
+    plan.open_sources(|map| user_namespace_of(map, namespaces, linux))?;
+    Ok(plan)
+}
+
+/// What a mount of cgroups shows.
+pub(crate) fn shown(record: &runtime_cgroups::Record, namespaces: &Namespaces) -> CgroupMounts {
     let mount = |h: &runtime_cgroups::Hierarchy| CgroupMount {
         name: h.name.clone(),
         controllers: h.controllers.clone(),
         path: h.path.clone(),
     };
-    let mut plan = Plan::new(runtime_rootfs::Request {
-        spec: request.spec,
-        bundle,
-        base: request.rootfs_mounts.iter().map(base_mount).collect(),
-        cgroups: CgroupMounts {
-            hierarchies: record
-                .hierarchies
-                .iter()
-                // A hybrid host's cgroup v2 tree is not shown, as under runc.
-                .filter(|h| record.unified || !h.controllers.is_empty())
-                .map(mount)
-                .collect(),
-            unified: record.unified,
-            private: namespaces.makes(NamespaceKind::Cgroup),
-        },
-    })?;
-    plan.open_sources(|map| user_namespace_of(map, namespaces, linux))?;
-    Ok(plan)
+    CgroupMounts {
+        hierarchies: record
+            .hierarchies
+            .iter()
+            // A hybrid host's cgroup v2 tree is not shown, as under runc.
+            .filter(|h| record.unified || !h.controllers.is_empty())
+            .map(mount)
+            .collect(),
+        unified: record.unified,
+        private: namespaces.makes(NamespaceKind::Cgroup),
+    }
 }
 
 /// A user namespace with the ids that a mount is to show.
@@ -206,6 +232,7 @@ fn record(
         annotations: spec.annotations.clone(),
         namespaces: namespaces.own_flags().bits(),
         shares_pids: !namespaces.makes(NamespaceKind::Pid),
+        rootless: request.options.rootless,
         process: ProcessDefaults::of(process, linux),
         listener: linux.seccomp.as_ref().filter(|seccomp| !seccomp.listener_path.is_empty()).map(
             |seccomp| Listener {

@@ -35,6 +35,9 @@ pub enum Error {
     /// `exec` in a paused container.
     #[error("{}", texts::EXEC_PAUSED)]
     ExecPaused,
+    /// `exec` before the start, by an ordinary user.
+    #[error("cannot exec in a container that has not been started: only root may, start it first")]
+    ExecCreated,
     /// `delete` in the wrong state.
     #[error("cannot delete container {id} that is not stopped: {status}")]
     NotStopped {
@@ -43,6 +46,15 @@ pub enum Error {
         /// What it is doing.
         status: Status,
     },
+    /// `checkpoint` in the wrong state.
+    #[error("container cannot be checkpointed in {0} state")]
+    NotToBeCheckpointed(Status),
+    /// The program that checkpoints needs is missing.
+    #[error("checkpoint and restore need criu, which is not installed (apt-get install criu)")]
+    NoCriu,
+    /// It failed.
+    #[error("criu failed: {0}")]
+    Criu(String),
     /// The configuration is wrong.
     #[error("invalid configuration: {0}")]
     Configuration(String),
@@ -103,6 +115,26 @@ pub enum Error {
         message: String,
         /// Of which kind that was.
         kind: Kind,
+    },
+    /// A program that maps ids for who may not do it refused.
+    #[error("{program}: {reason}")]
+    Mapping {
+        /// Which.
+        program: &'static str,
+        /// What it said.
+        reason: String,
+    },
+    /// What the out-of-memory killer is to think of a process could not be set.
+    #[error("set oom_score_adj to {score}{}", match source.errno() {
+        Errno::ACCESS | Errno::PERM => " (only root may go below the caller's own)",
+        _ => "",
+    })]
+    OomScore {
+        /// The configured value.
+        score: i32,
+        /// Why not.
+        #[source]
+        source: kernel_paths::Error,
     },
     /// A network device could not be moved.
     #[error("move network device {name} into the container: {reason}")]
@@ -170,6 +202,9 @@ impl Classify for Error {
             | Self::NotCreated(_)
             | Self::ExecStopped
             | Self::ExecPaused
+            | Self::ExecCreated
+            | Self::NotToBeCheckpointed(_)
+            | Self::NoCriu
             | Self::NotStopped { .. } => Kind::FailedPrecondition,
             Self::Unimplemented(_) => Kind::Unimplemented,
             Self::State { source, .. } => Kind::from_io(source),
@@ -179,8 +214,10 @@ impl Classify for Error {
             Self::Confine(error) => error.kind(),
             Self::Path(error) => error.kind(),
             Self::Program { .. } => Kind::InvalidArgument,
+            Self::Mapping { .. } => Kind::PermissionDenied,
+            Self::OomScore { source, .. } => source.kind(),
             Self::Init { kind, .. } | Self::Exec { kind, .. } => *kind,
-            Self::Hook { .. } | Self::NetDevice { .. } => Kind::Internal,
+            Self::Criu(_) | Self::Hook { .. } | Self::NetDevice { .. } => Kind::Internal,
             Self::Refused { errno, .. } => Kind::from_io(&(*errno).into()),
             Self::Cleanup { error, .. } => error.kind(),
         }

@@ -3,20 +3,33 @@
 use crate::confinement::Confinement;
 use crate::error::{Error, refused};
 use crate::handshake::{self, ChildEnd, ParentEnd, Progress, Report};
-use crate::init::{begin, install_stdio, join_keyring, take_terminal};
-use crate::launch::write_pid_file;
+use crate::init::{become_unreachable, begin, install_stdio, join_keyring, take_terminal};
+use crate::launch::{clone_by_another, write_pid_file};
 use crate::namespaces::Return;
 use crate::request::{ExecRequest, Executed, Stdio};
 use crate::start::no_listener;
 use crate::store::{Folder, ProcessDefaults, Record, process_stat};
-use crate::{seal, sockets};
+use crate::{seal, sockets, user_namespace};
+use base_faults::{Step, reach, step};
 use base_oci::runtime::{NamespaceKind, Process};
 use contracts_runtime_api::Status;
-use kernel_sys::{Cloned, NamespaceFlags, clone3, setns, signals};
+use kernel_sys::{Cloned, NamespaceFlags, clone_sibling, clone3, setns, signals};
 use runtime_confine::seccomp::Filter;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 use std::os::fd::{AsFd, OwnedFd};
+
+const FOUND: &Step = step("runtime.exec.found");
+const CLONED: &Step = step("runtime.exec.cloned");
+const ATTACHED: &Step = step("runtime.exec.attached");
+const TOLD_ATTACHED: &Step = step("runtime.exec.told-attached");
+const READY_HEARD: &Step = step("runtime.exec.ready-heard");
+const PID_FILE_WRITTEN: &Step = step("runtime.exec.pid-file-written");
+const BORN: &Step = step("init.exec.born");
+const HEARD_ATTACHED: &Step = step("init.exec.attached");
+const JOINED: &Step = step("init.exec.joined");
+const SETTLED: &Step = step("init.exec.settled");
+const TOLD_READY: &Step = step("init.exec.told-ready");
 
 /// Every type of namespace that exec joins, where the container has one of its own.
 const ALL: [NamespaceFlags; 8] = [
@@ -36,6 +49,8 @@ pub(crate) fn exec(request: ExecRequest<'_>) -> Result<Executed, Error> {
     let (folder, record) = Folder::find(root, id)?;
     match folder.status(&record) {
         Status::Stopped => return Err(Error::ExecStopped),
+        // What waits to be started can be looked at by nobody but the host's root.
+        Status::Created if user_namespace::is_ordinary_user() => return Err(Error::ExecCreated),
         Status::Paused if !options.ignore_paused => return Err(Error::ExecPaused),
         _ => {}
     }
@@ -56,46 +71,60 @@ pub(crate) fn exec(request: ExecRequest<'_>) -> Result<Executed, Error> {
     )?
     .with_affinity(process.exec_cpu_affinity.as_ref())?;
     let container = open_init(&record)?;
+    reach(FOUND);
     let (parent_end, child_end) = handshake::pair()?;
     let wants_terminal = matches!(stdio, Stdio::Terminal);
 
     let mut back = Return::default();
     let own = NamespaceFlagsOf(record.namespaces);
-    if own.has(NamespaceFlags::PID) {
-        let namespace = pid_namespace(&record, &container)?;
-        back.join(NamespaceKind::Pid, namespace.as_fd())?;
-    }
-    let cloned = clone3(NamespaceFlags::EMPTY, None);
+    let within = within(own);
+    let is_cloned_within = !within.is_empty() && user_namespace::is_without_return();
+    let cloned = if is_cloned_within {
+        clone_by_another(|| go_within(within, &container, &confinement)).map_err(of_exec)
+    } else {
+        if own.has(NamespaceFlags::PID) {
+            let namespace = pid_namespace(&record, &container)?;
+            back.join(NamespaceKind::Pid, namespace.as_fd())?;
+        }
+        clone3(NamespaceFlags::EMPTY, None).map_err(no_clone)
+    };
     let (pid, pidfd) = match cloned {
         Ok(Cloned::Child) => {
             drop(parent_end);
-            let join = Joining { id, own, container, process: &process, confinement };
+            let joined = if is_cloned_within { within } else { NamespaceFlags::EMPTY };
+            let process = &process;
+            let join = Joining { id, own, joined, container, process, confinement };
             join.run(child_end, stdio)
         }
         Ok(Cloned::Parent { pid, pidfd }) => (pid, pidfd),
-        Err(errno) => {
+        Err(error) => {
             back.back()?;
-            // ENOMEM: the pid namespace's init is gone (pid_namespaces(7)).
-            return Err(match errno {
-                rustix::io::Errno::NOMEM => Error::ExecStopped,
-                errno => refused("clone the process")(errno),
-            });
+            return Err(error);
         }
     };
     drop((child_end, stdio));
+    reach(CLONED);
     let result = back.back().and_then(|()| {
-        record.cgroup().attach_further(pid, &options.cgroup, record.pid)?;
+        match record.cgroup().attach_further(pid, &options.cgroup, record.pid) {
+            // As under runc: it stays in its caller's.
+            Err(error) if record.rootless && runtime_cgroups::is_forbidden(&error) => {}
+            result => result?,
+        }
         // A group that was removed meanwhile has nothing to give.
         if let Some(group) = record.group().filter(|group| group.folder.is_dir()) {
             group.attach(pid)?;
         }
+        reach(ATTACHED);
         parent_end.tell(Progress::Attached);
+        reach(TOLD_ATTACHED);
         seal::release();
         let console = hear_ready(&parent_end, wants_terminal)?;
+        reach(READY_HEARD);
         let console = sockets::hand_over_console(console, options.console_socket.as_deref())?;
         sockets::hand_over_process(pidfd.as_fd(), "setns", options.pidfd_socket.as_deref())?;
         if let Some(path) = &options.pid_file {
             write_pid_file(path, pid)?;
+            reach(PID_FILE_WRITTEN);
         }
         if let Some(listener) = listener {
             let Report::Listener(number) = parent_end.receive()? else { return Err(died()) };
@@ -111,6 +140,43 @@ pub(crate) fn exec(request: ExecRequest<'_>) -> Result<Executed, Error> {
             let _ = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
             Err(error)
         }
+    }
+}
+
+/// Where whoever cannot come back has to go before the process is cloned: to the pid namespace, and
+/// to the user namespace, in which alone an ordinary user has rights over the other.
+fn within(own: NamespaceFlagsOf) -> NamespaceFlags {
+    [NamespaceFlags::USER, NamespaceFlags::PID]
+        .into_iter()
+        .filter(|flag| own.has(*flag))
+        .fold(NamespaceFlags::EMPTY, |flags, flag| flags | flag)
+}
+
+/// Goes to these of the container's namespaces and clones the process there.
+fn go_within(
+    within: NamespaceFlags,
+    container: &OwnedFd,
+    confinement: &Confinement,
+) -> Result<Cloned, Error> {
+    confinement.set_oom_score("self")?;
+    become_unreachable()?;
+    setns(container.as_fd(), within).map_err(refused("join the container's namespaces"))?;
+    clone_sibling(NamespaceFlags::EMPTY).map_err(no_clone)
+}
+
+/// Why there is no process. ENOMEM: the pid namespace's init is gone (pid_namespaces(7)).
+fn no_clone(errno: rustix::io::Errno) -> Error {
+    match errno {
+        rustix::io::Errno::NOMEM => Error::ExecStopped,
+        errno => refused("clone the process")(errno),
+    }
+}
+
+/// The failure of whoever was to clone the process, as that of the exec.
+fn of_exec(error: Error) -> Error {
+    match error {
+        Error::Init { message, kind } => Error::Exec { message, kind },
+        other => other,
     }
 }
 
@@ -200,6 +266,8 @@ impl NamespaceFlagsOf {
 struct Joining<'a> {
     id: &'a str,
     own: NamespaceFlagsOf,
+    /// Those that it was born into.
+    joined: NamespaceFlags,
     container: OwnedFd,
     process: &'a Process,
     confinement: Confinement,
@@ -211,6 +279,7 @@ impl Joining<'_> {
         match self.prepare(&mut parent, stdio) {
             Ok((program, console)) => {
                 parent.ready(console.as_ref().map(AsFd::as_fd));
+                reach(TOLD_READY);
                 let error = self.confinement.run(&program, parent.as_fd());
                 let text = format!("{}\n", error.message());
                 let _ = rustix::io::write(rustix::stdio::stderr(), text.as_bytes());
@@ -228,19 +297,22 @@ impl Joining<'_> {
         parent: &mut ChildEnd,
         stdio: Stdio,
     ) -> Result<(crate::confinement::Program, Option<OwnedFd>), Error> {
+        reach(BORN);
         self.confinement.affinity().apply_initial()?;
         // Before the container's processes can see this one.
-        let procfs = begin()?;
-        parent.wait_for(Progress::Attached);
-        self.confinement.affinity().apply_final()?;
-        let flags = self.own.to_join();
+        let procfs = begin(parent)?;
+        if self.joined.is_empty() {
+            self.confinement.set_oom_score("self")?;
+        }
+        let flags = self.own.to_join().without(self.joined);
         if !flags.is_empty() {
             setns(self.container.as_fd(), flags)
                 .map_err(refused("join the container's namespaces"))?;
         }
         if self.own.has(NamespaceFlags::USER) {
-            crate::init::become_mapped_root()?;
+            crate::init::become_mapped_root(parent)?;
         }
+        reach(JOINED);
         join_keyring(self.id)?;
         let wants_terminal = matches!(stdio, Stdio::Terminal);
         install_stdio(stdio)?;
@@ -252,9 +324,17 @@ impl Joining<'_> {
         } else {
             None
         };
-        let keep: Vec<_> =
-            [parent.as_fd()].into_iter().chain(console.as_ref().map(AsFd::as_fd)).collect();
+        let keep: Vec<_> = [parent.as_fd()]
+            .into_iter()
+            .chain(console.as_ref().map(AsFd::as_fd))
+            .chain(base_faults::descriptor())
+            .collect();
         let program = self.confinement.settle(procfs, &keep)?;
+        // Attaching to ten hierarchies takes as long as all of this: the parent does it meanwhile.
+        parent.wait_for(Progress::Attached);
+        reach(HEARD_ATTACHED);
+        self.confinement.affinity().apply_final()?;
+        reach(SETTLED);
         Ok((program, console))
     }
 }

@@ -17,7 +17,8 @@
 //! ```
 //!
 //! The socket is a `SOCK_SEQPACKET` pair: one datagram a message, and when either side dies the
-//! other reads zero bytes. A parent's death before it has heard `Ready` ends the child.
+//! other reads zero bytes. A parent's death before the child has said `Ready` ends the child, also
+//! one that hangs in a mount or a hook ([`ChildEnd::follow`]).
 //!
 //! Later, whoever starts the process (or executes a further one) hears of its filter's listener:
 //!
@@ -30,7 +31,9 @@
 use crate::error::{Error, refused};
 use base_errors::Kind;
 use kernel_sys::message;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::{Signal, set_parent_process_death_signal};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// How far the parent has come; later ones include the earlier.
@@ -155,6 +158,20 @@ impl AsFd for ChildEnd {
 }
 
 impl ChildEnd {
+    /// Has the kernel end this process when its parent dies, whatever it is at, until it says that
+    /// it is ready. A change of ids undoes it (`PR_SET_PDEATHSIG(2const)`).
+    pub(crate) fn follow(&self) -> Result<(), Error> {
+        set_parent_process_death_signal(Some(Signal::KILL))
+            .map_err(refused("follow the parent"))?;
+        // It may have died before.
+        let mut parent = [PollFd::new(&self.socket, PollFlags::empty())];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        if poll(&mut parent, Some(&now)).is_ok_and(|gone| gone > 0) {
+            kernel_sys::exit_now(1);
+        }
+        Ok(())
+    }
+
     /// Waits until the parent has come this far; ends this process when the parent is gone.
     pub(crate) fn wait_for(&mut self, progress: Progress) {
         while self.reached < progress {
@@ -184,7 +201,8 @@ impl ChildEnd {
     /// Says that all is ready; ends this process when nobody hears it.
     pub(crate) fn ready(&self, console: Option<BorrowedFd<'_>>) {
         let console: Vec<_> = console.into_iter().collect();
-        if message::send(&self.socket, &[READY], &console).is_err() {
+        let stays = set_parent_process_death_signal(None);
+        if stays.is_err() || message::send(&self.socket, &[READY], &console).is_err() {
             kernel_sys::exit_now(1);
         }
     }

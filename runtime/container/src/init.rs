@@ -11,6 +11,7 @@ use crate::namespaces::Namespaces;
 use crate::request::CreateOptions;
 use crate::request::Stdio;
 use crate::{hooks, seal};
+use base_faults::{Step, reach, step};
 use base_oci::runtime::{Hooks, Linux, NamespaceKind, Spec};
 use contracts_runtime_api::State;
 use kernel_paths::{Procfs, Root};
@@ -37,8 +38,20 @@ pub(crate) struct Init<'a> {
     pub(crate) confinement: &'a Confinement,
     pub(crate) state: &'a State,
     pub(crate) listener: &'a OwnedFd,
+    pub(crate) is_ordinary_user: bool,
     pub(crate) has_cgroup_namespace: bool,
 }
+
+const BORN: &Step = step("init.create.born");
+const BEGUN: &Step = step("init.create.begun");
+const MOUNTED: &Step = step("init.create.mounted");
+const CREATE_HOOKS_RUN: &Step = step("init.create.hooks-run");
+const ENTERED: &Step = step("init.create.entered");
+const SETTLED: &Step = step("init.create.settled");
+const TOLD_READY: &Step = step("init.create.told-ready");
+const CONNECTED: &Step = step("init.start.connected");
+const GO_HEARD: &Step = step("init.start.go-heard");
+const START_HOOKS_RUN: &Step = step("init.start.hooks-run");
 
 /// What `start` says to go on.
 pub(crate) const GO: &[u8] = b"G";
@@ -51,6 +64,7 @@ impl Init<'_> {
                 parent.ready(console.as_ref().map(AsFd::as_fd));
                 // Held any longer, they would keep somebody waiting for their end.
                 drop((parent, console));
+                reach(TOLD_READY);
                 self.wait_and_go(&program)
             }
             Err(error) => {
@@ -65,12 +79,19 @@ impl Init<'_> {
         parent: &mut ChildEnd,
         stdio: Stdio,
     ) -> Result<(crate::confinement::Program, Option<OwnedFd>), Error> {
-        let procfs = begin()?;
+        reach(BORN);
+        if self.is_ordinary_user {
+            // Its maps are written by way of `/proc`, where a process that is not dumpable is the
+            // host's root's.
+            parent.wait_for(Progress::Mapped);
+        }
+        let procfs = begin(parent)?;
+        reach(BEGUN);
         if self.namespaces.makes(NamespaceKind::User) {
             parent.wait_for(Progress::Mapped);
-            become_mapped_root()?;
+            become_mapped_root(parent)?;
         } else if self.namespaces.joins(NamespaceKind::User) {
-            become_mapped_root()?;
+            become_mapped_root(parent)?;
         }
         self.namespaces.join_in_child()?;
         self.make_time_namespace(&procfs)?;
@@ -101,8 +122,10 @@ impl Init<'_> {
         let keep: Vec<_> = [parent.as_fd(), self.listener.as_fd()]
             .into_iter()
             .chain(console.as_ref().map(AsFd::as_fd))
+            .chain(base_faults::descriptor())
             .collect();
         let program = self.confinement.settle(procfs, &keep)?;
+        reach(SETTLED);
         parent.wait_for(Progress::Attached);
         self.confinement.affinity().apply_final()?;
         Ok((program, console))
@@ -142,9 +165,12 @@ impl Init<'_> {
         } else {
             None
         };
+        reach(MOUNTED);
         self.run_hooks(parent)?;
+        reach(CREATE_HOOKS_RUN);
         tree.seal()?;
         tree.enter(!self.options.no_pivot)?;
+        reach(ENTERED);
         Ok(console)
     }
 
@@ -184,11 +210,18 @@ impl Init<'_> {
             return Ok(());
         }
         kernel_sys::unshare(NamespaceFlags::TIME).map_err(refused("make time namespace"))?;
+        // The file is its user's only while it is dumpable. Nobody else is in its user namespace.
+        let is_shown = self.is_ordinary_user && self.namespaces.makes(NamespaceKind::User);
+        if is_shown && !self.linux.time_offsets.is_empty() {
+            rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)
+                .map_err(refused("become dumpable"))?;
+        }
         for (clock, offset) in &self.linux.time_offsets {
             let (secs, nanosecs) = (offset.secs.unwrap_or(0), offset.nanosecs.unwrap_or(0));
             let line = format!("{clock} {secs} {nanosecs}\n");
             procfs.write(Path::new("self/timens_offsets"), line.as_bytes())?;
         }
+        become_unreachable()?;
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let made = rustix::fs::open("/proc/self/ns/time_for_children", flags, Mode::empty())
             .map_err(refused("open time namespace"))?;
@@ -206,16 +239,19 @@ impl Init<'_> {
                 Err(_) => kernel_sys::exit_now(1),
             }
         };
+        reach(CONNECTED);
         let mut word = [0_u8; 1];
         match message::receive(&connection, &mut word) {
             Ok((1, _)) if word == GO => {}
             // Who wanted to start it died: it cannot be started any more.
             _ => kernel_sys::exit_now(1),
         }
+        reach(GO_HEARD);
         let result =
             self.spec.hooks.as_ref().map_or(Ok(()), |all| {
                 hooks::run("startContainer", &all.start_container, self.state)
             });
+        reach(START_HOOKS_RUN);
         let error = match result {
             Ok(()) => self.confinement.run(program, connection.as_fd()),
             Err(error) => error,
@@ -230,10 +266,12 @@ pub(crate) fn needs_parent(hooks: &Hooks) -> bool {
     !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty()
 }
 
-/// The first steps of every process that is to run in a container: out of its reach, and away from
-/// the caller's session. The host's `/proc`, opened while this process still sees it.
-pub(crate) fn begin() -> Result<Procfs, Error> {
+/// The first steps of every process that is to run in a container: out of its reach, not without
+/// its parent, and away from the caller's session. The host's `/proc`, opened while this process
+/// still sees it.
+pub(crate) fn begin(parent: &ChildEnd) -> Result<Procfs, Error> {
     become_unreachable()?;
+    parent.follow()?;
     seal::release();
     let procfs = Procfs::open()?;
     rustix::process::setsid().map_err(refused("setsid"))?;
@@ -248,13 +286,14 @@ pub(crate) fn become_unreachable() -> Result<(), Error> {
 }
 
 /// Becomes root of a user namespace whose maps have been written.
-pub(crate) fn become_mapped_root() -> Result<(), Error> {
+pub(crate) fn become_mapped_root(parent: &ChildEnd) -> Result<(), Error> {
     let (uid, gid) = (rustix::fs::Uid::ROOT, rustix::fs::Gid::ROOT);
     rustix::thread::set_thread_res_gid(gid, gid, gid)
         .and_then(|()| rustix::thread::set_thread_res_uid(uid, uid, uid))
         .map_err(refused("become root of the user namespace"))?;
     // Changing ids made it dumpable again.
-    become_unreachable()
+    become_unreachable()?;
+    parent.follow()
 }
 
 fn unshare_cgroup() -> Result<(), Error> {

@@ -1,6 +1,6 @@
 //! A container's first process: cloned, guided until it waits to be started.
 
-use crate::create::Prepared;
+use crate::create::{Prepared, shown};
 use crate::error::{Error, refused};
 use crate::handshake::{self, ParentEnd, Progress, Report};
 use crate::init::{Init, become_unreachable, needs_parent};
@@ -8,7 +8,8 @@ use crate::namespaces::keep_alive;
 use crate::request::{CreateOptions, CreateRequest, Created, Stdio};
 use crate::store::{Folder, process_stat};
 use crate::{hooks, netdevices, seal, sockets, user_namespace};
-use base_oci::runtime::{Hooks, Linux, NamespaceKind, Resources, Spec};
+use base_faults::{Step, reach, step};
+use base_oci::runtime::{Hooks, NamespaceKind, Resources, Spec};
 use contracts_runtime_api::{State, Status};
 use kernel_paths::Procfs;
 use kernel_sys::{
@@ -23,6 +24,18 @@ use rustix::process::{WaitId, WaitIdOptions, waitid};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+const RECORD_WRITTEN: &Step = step("runtime.create.record-written");
+const LISTENING: &Step = step("runtime.create.listening");
+const CLONED: &Step = step("runtime.create.cloned");
+const PID_RECORDED: &Step = step("runtime.create.pid-recorded");
+const CGROUP_MADE: &Step = step("runtime.create.cgroup-made");
+const ATTACHED: &Step = step("runtime.create.attached");
+const TOLD_ATTACHED: &Step = step("runtime.create.told-attached");
+const HOOKS_RUN: &Step = step("runtime.create.hooks-run");
+const TOLD_HOOKS: &Step = step("runtime.create.told-hooks");
+const READY_HEARD: &Step = step("runtime.create.ready-heard");
+const PID_FILE_WRITTEN: &Step = step("runtime.create.pid-file-written");
+
 /// Clones the first process and sees it through to where it waits to be started.
 pub(crate) fn launch(
     request: CreateRequest<'_>,
@@ -36,8 +49,10 @@ pub(crate) fn launch(
     // Before anything is made elsewhere: whoever finds the folder after this process was killed
     // can tell from the record what to remove.
     folder.write(&prepared.record)?;
+    reach(RECORD_WRITTEN);
     let wants_terminal = matches!(stdio, Stdio::Terminal);
     let listener = listen_for_start(folder)?;
+    reach(LISTENING);
     let born_in = birthplace(prepared)?;
     let mut state = folder.state(&prepared.record);
     state.status = Status::Creating;
@@ -56,6 +71,7 @@ pub(crate) fn launch(
                 confinement: &prepared.confinement,
                 state: &state,
                 listener: &listener,
+                is_ordinary_user: prepared.is_ordinary_user,
                 has_cgroup_namespace: prepared.namespaces.makes(NamespaceKind::Cgroup),
             };
             init.run(child_end, stdio)
@@ -66,6 +82,7 @@ pub(crate) fn launch(
     // The child has its own copies: held here, too, a listener would never refuse, and a pipe
     // never end.
     drop((listener, stdio));
+    reach(CLONED);
     state.pid = pid;
     let init = Clone { pid, pidfd: pidfd.as_fd(), is_in_cgroup: born_in.is_some() };
     let guided = guide(&parent_end, init, folder, prepared, spec, &mut state).and_then(|console| {
@@ -95,25 +112,52 @@ struct Clone<'a> {
 /// before, as a scope of systemd's cannot. Who clones from within a user namespace has no right to
 /// that.
 fn birthplace(prepared: &mut Prepared<'_>) -> Result<Option<OwnedFd>, Error> {
-    if !prepared.record.cgroup_unified
-        || prepared.cgroup.needs_process()
-        || prepared.namespaces.joins(NamespaceKind::User)
-    {
+    if prepared.cgroup.needs_process() {
         return Ok(None);
     }
-    prepared.cgroup_is_new = prepared.cgroup.create(None)?;
-    limit_cgroup(&*prepared.cgroup, &prepared.linux)?;
+    let is_born_there =
+        prepared.record.cgroup_unified && !prepared.namespaces.joins(NamespaceKind::User);
+    if prepared.record.rootless {
+        make_permitted_cgroup(prepared)?;
+    } else if is_born_there {
+        prepared.cgroup_is_new = prepared.cgroup.create(None)?;
+        prepared.cgroup_is_made = true;
+    }
+    if !is_born_there {
+        return Ok(None);
+    }
+    limit_cgroup(&*prepared.cgroup, prepared)?;
     Ok(prepared.cgroup.clone_target())
+}
+
+/// Makes the cgroup as far as that is allowed; what is left out is not shown either.
+fn make_permitted_cgroup(prepared: &mut Prepared<'_>) -> Result<(), Error> {
+    let (cgroup, is_new) =
+        runtime_cgroups::create_permitted(&*prepared.cgroup, prepared.cgroup_is_named)?;
+    (prepared.cgroup, prepared.cgroup_is_new) = (cgroup, is_new);
+    prepared.cgroup_is_made = true;
+    let record = prepared.cgroup.record();
+    prepared.plan.show_cgroups(shown(&record, &prepared.namespaces));
+    prepared.record.set_cgroup(record);
+    Ok(())
 }
 
 /// Clones the first process into its new namespaces, from within those that it joins.
 fn clone_first(prepared: &Prepared<'_>, born_in: Option<BorrowedFd<'_>>) -> Result<Cloned, Error> {
-    if prepared.namespaces.joins(NamespaceKind::User) {
-        return clone_from_within(prepared);
+    let namespaces = &prepared.namespaces;
+    if namespaces.joins(NamespaceKind::User)
+        || namespaces.joins(NamespaceKind::Pid) && user_namespace::is_without_return()
+    {
+        return clone_by_another(|| go_within(prepared));
     }
     let back = prepared.namespaces.join_in_parent()?;
-    let cloned = clone3(prepared.namespaces.clone_flags(), born_in)
-        .map_err(refused("clone the container's first process"));
+    let step = match born_in {
+        None => "clone the container's first process",
+        // Into its cgroup: for that its user must be able to write to both groups' cgroup.procs,
+        // and to that of the group above the two.
+        Some(_) => "clone the container's first process into its cgroup",
+    };
+    let cloned = clone3(prepared.namespaces.clone_flags(), born_in).map_err(refused(step));
     if matches!(cloned, Ok(Cloned::Child)) {
         return cloned;
     }
@@ -122,9 +166,11 @@ fn clone_first(prepared: &Prepared<'_>, born_in: Option<BorrowedFd<'_>>) -> Resu
 }
 
 /// With a joined user namespace: new namespaces belong to the user namespace in which they are
-/// made, so that somebody has to go there first, and from there is no way back. That is a process
-/// of its own, which clones the first one as its sibling and ends.
-fn clone_from_within(prepared: &Prepared<'_>) -> Result<Cloned, Error> {
+/// made, so that somebody has to go there first, and from there is no way back; as there is none
+/// from a pid namespace for who is not the host's root. That is a process of its own, in which `go_within` goes there, clones a sibling, and which then ends.
+pub(crate) fn clone_by_another(
+    go_within: impl FnOnce() -> Result<Cloned, Error>,
+) -> Result<Cloned, Error> {
     let (ours, theirs) =
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(refused("make a socket pair"))?;
@@ -133,7 +179,7 @@ fn clone_from_within(prepared: &Prepared<'_>) -> Result<Cloned, Error> {
         Cloned::Parent { pidfd, .. } => pidfd,
         Cloned::Child => {
             drop(ours);
-            match go_within(prepared) {
+            match go_within() {
                 Ok(Cloned::Child) => return Ok(Cloned::Child),
                 Ok(Cloned::Parent { pid, pidfd }) => {
                     handshake::send_cloned(&theirs, pid, pidfd.as_fd());
@@ -157,10 +203,13 @@ fn clone_from_within(prepared: &Prepared<'_>) -> Result<Cloned, Error> {
 }
 
 fn go_within(prepared: &Prepared<'_>) -> Result<Cloned, Error> {
+    if prepared.is_ordinary_user {
+        prepared.confinement.set_oom_score("self")?;
+    }
     // Before the namespace's processes can see this one.
     become_unreachable()?;
     let procfs = Procfs::open()?;
-    prepared.namespaces.join_for_good()?;
+    prepared.namespaces.join_for_good(prepared.is_ordinary_user)?;
     let linux = &prepared.linux;
     user_namespace::expect_maps(&procfs, &linux.uid_mappings, &linux.gid_mappings)?;
     clone_sibling(prepared.namespaces.clone_flags())
@@ -176,56 +225,78 @@ fn guide(
     spec: &Spec,
     state: &mut State,
 ) -> Result<Option<OwnedFd>, Error> {
+    // Before it can wait for anything but this process: whoever finds it later can end it.
+    prepared.record.pid = init.pid;
+    prepared.record.start_time = process_stat(init.pid).map_or(0, |stat| stat.start_time);
+    folder.write(&prepared.record)?;
+    reach(PID_RECORDED);
+    // An ordinary user may do that only to a process that can be traced: here one that waits for its
+    // maps, not one that was cloned from within a user namespace.
+    if !prepared.is_ordinary_user || prepared.namespaces.makes(NamespaceKind::User) {
+        prepared.confinement.set_oom_score(&init.pid.to_string())?;
+    }
     if prepared.namespaces.makes(NamespaceKind::User) {
         let linux = &prepared.linux;
         user_namespace::write_maps(init.pid, &linux.uid_mappings, &linux.gid_mappings)?;
     }
     child.tell(Progress::Mapped);
     if !init.is_in_cgroup {
-        prepared.cgroup_is_new = prepared.cgroup.create(Some(init.pid))?;
+        if !prepared.cgroup_is_made {
+            prepared.cgroup_is_new = prepared.cgroup.create(Some(init.pid))?;
+        }
+        reach(CGROUP_MADE);
         child.tell(Progress::CgroupsMade);
-        limit_cgroup(&*prepared.cgroup, &prepared.linux)?;
+        limit_cgroup(&*prepared.cgroup, prepared)?;
         prepared.cgroup.attach(init.pid)?;
     }
-    join_resctrl(init.pid, prepared)?;
+    if join_resctrl(init.pid, prepared)? {
+        folder.write(&prepared.record)?;
+    }
     if !prepared.linux.net_devices.is_empty() {
         let network = network_of(init, prepared)?;
         netdevices::move_in(&prepared.linux.net_devices, network.as_fd())?;
     }
+    reach(ATTACHED);
     child.tell(Progress::Attached);
-    prepared.record.pid = init.pid;
-    prepared.record.start_time = process_stat(init.pid).map_or(0, |stat| stat.start_time);
-    folder.write(&prepared.record)?;
+    reach(TOLD_ATTACHED);
     seal::release();
     loop {
         match child.receive()? {
             Report::Hooks => {
                 let all = spec.hooks.clone().unwrap_or_default();
                 run_parent_hooks(&all, state)?;
+                reach(HOOKS_RUN);
                 child.tell(Progress::HooksDone);
+                reach(TOLD_HOOKS);
             }
-            Report::Ready(console) => return Ok(console),
+            Report::Ready(console) => {
+                reach(READY_HEARD);
+                return Ok(console);
+            }
             Report::Failed { message, kind } => return Err(Error::Init { message, kind }),
             Report::Died | Report::Cloned(..) | Report::Listener(_) => return Err(died()),
         }
     }
 }
 
-fn died() -> Error {
+/// Init ended without a word.
+pub(crate) fn died() -> Error {
     Error::Init {
         message: "the process died (out of memory, or killed)".to_owned(),
         kind: base_errors::Kind::Internal,
     }
 }
 
-/// Makes or finds the container's class of service, and puts its first process in.
-fn join_resctrl(pid: i32, prepared: &mut Prepared<'_>) -> Result<(), Error> {
+/// Makes or finds the container's class of service, and puts its first process in; whether it has
+/// one.
+fn join_resctrl(pid: i32, prepared: &mut Prepared<'_>) -> Result<bool, Error> {
     let (Some(root), Some(config)) = (&prepared.resctrl, &prepared.linux.intel_rdt) else {
-        return Ok(());
+        return Ok(false);
     };
     let group = resctrl::Group::create(root, config, &prepared.record.id)?;
     prepared.record.set_group(&group);
-    Ok(group.attach(pid)?)
+    group.attach(pid)?;
+    Ok(true)
 }
 
 /// The container's network namespace.
@@ -243,7 +314,7 @@ fn network_of(init: Clone<'_>, prepared: &Prepared<'_>) -> Result<OwnedFd, Error
         .map_err(refused("open the network namespace"))
 }
 
-fn run_parent_hooks(all: &Hooks, state: &State) -> Result<(), Error> {
+pub(crate) fn run_parent_hooks(all: &Hooks, state: &State) -> Result<(), Error> {
     if needs_parent(all) {
         hooks::run("prestart", &all.prestart, state)?;
         hooks::run("createRuntime", &all.create_runtime, state)?;
@@ -266,6 +337,7 @@ fn finish(
     sockets::hand_over_process(init.pidfd, "standard", options.pidfd_socket.as_deref())?;
     if let Some(path) = &options.pid_file {
         write_pid_file(path, init.pid)?;
+        reach(PID_FILE_WRITTEN);
     }
     Ok((console, keep_alive(init.pidfd, own)))
 }
@@ -277,12 +349,15 @@ pub(crate) fn write_pid_file(path: &Path, pid: i32) -> Result<(), Error> {
         .map_err(|source| Error::State { step: "write", path: path.to_owned(), source })
 }
 
-fn limit_cgroup(cgroup: &dyn Cgroup, linux: &Linux) -> Result<(), Error> {
+pub(crate) fn limit_cgroup(cgroup: &dyn Cgroup, prepared: &Prepared<'_>) -> Result<(), Error> {
     let none = Resources::default();
-    let resources = linux.resources.as_ref().unwrap_or(&none);
+    let resources = prepared.linux.resources.as_ref().unwrap_or(&none);
     cgroup.apply(resources)?;
-    cgroup.apply_devices(resources)?;
-    Ok(())
+    match cgroup.apply_devices(resources) {
+        // Which devices may be used is root's to say; who is not cannot make device files either.
+        Err(error) if prepared.record.rootless && runtime_cgroups::is_forbidden(&error) => Ok(()),
+        result => Ok(result?),
+    }
 }
 
 /// The socket at which init waits for `start`. Its path is longer than an address may be, so it is

@@ -6,7 +6,7 @@
 //! container; who reaps init is the caller (or the subreaper above it).
 //!
 //! Entry points: [`create`], [`start`], [`exec`], [`kill`], [`delete`], [`state`], [`processes`],
-//! [`pause`], [`resume`], [`update`], [`stats`].
+//! [`pause`], [`resume`], [`update`], [`stats`], [`checkpoint`], [`restore`].
 //!
 //! Invariants:
 //! - the caller is single-threaded (a cloned child goes on with this code, without exec);
@@ -16,8 +16,10 @@
 
 #![forbid(unsafe_code)]
 
+mod checkpoint;
 mod confinement;
 mod create;
+mod criu;
 mod error;
 mod exec;
 mod handshake;
@@ -30,17 +32,22 @@ mod namespaces;
 mod netdevices;
 mod program;
 mod request;
+mod restore;
+mod rootless;
 mod seal;
 mod sockets;
 mod start;
 mod store;
 mod user_namespace;
 
+pub use checkpoint::CheckpointRequest;
 pub use contracts_runtime_api::{State, Stats, Status};
+pub use criu::{CgroupsMode, CriuOptions};
 pub use error::Error;
 pub use request::{
     CreateOptions, CreateRequest, Created, ExecOptions, ExecRequest, Executed, RootfsMount, Stdio,
 };
+pub use restore::RestoreRequest;
 pub use runtime_cgroups::Below;
 pub use seal::{is_sealed, seal, sealed_descriptor};
 
@@ -120,6 +127,22 @@ pub fn state(root: &Path, id: &str) -> Result<State, Error> {
 /// There is no such container.
 pub fn processes(root: &Path, id: &str) -> Result<Vec<i32>, Error> {
     lifecycle::processes(root, id)
+}
+
+/// Writes a container down with CRIU; it has ended and is removed afterwards, unless it is to run on.
+///
+/// # Errors
+/// It is not running, CRIU is missing, or CRIU fails: the container then runs on.
+pub fn checkpoint(request: &CheckpointRequest<'_>) -> Result<(), Error> {
+    checkpoint::checkpoint(request)
+}
+
+/// Makes a container of what [`checkpoint`] wrote; it runs at once.
+///
+/// # Errors
+/// The first step that failed; everything done before is undone.
+pub fn restore(request: RestoreRequest<'_>) -> Result<Created, Error> {
+    restore::restore(request)
 }
 
 /// Freezes a container.

@@ -3,6 +3,7 @@
 use crate::error::{Error, refused};
 use crate::hooks;
 use crate::store::{Folder, Record};
+use base_faults::{Step, reach, step};
 use base_oci::runtime::Resources;
 use contracts_runtime_api::{State, Stats, Status};
 use kernel_sys::signals;
@@ -14,9 +15,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+const ENDED: &Step = step("runtime.delete.ended");
+const CGROUP_REMOVED: &Step = step("runtime.delete.cgroup-removed");
+const FOLDER_REMOVED: &Step = step("runtime.delete.folder-removed");
+
 const SIGKILL: i32 = 9;
 /// How long a killed container may take to end.
 const END_TIME: Duration = Duration::from_secs(10);
+/// Between two looks at a creation that is to end: a lock cannot be polled.
+const CREATION_PAUSE: Duration = Duration::from_millis(1);
 
 pub(crate) fn state(root: &Path, id: &str) -> Result<State, Error> {
     let (folder, record) = Folder::find(root, id)?;
@@ -28,7 +35,26 @@ pub(crate) fn processes(root: &Path, id: &str) -> Result<Vec<i32>, Error> {
     if folder.status(&record) == Status::Stopped && !record.shares_pids {
         return Ok(Vec::new());
     }
-    Ok(record.cgroup().processes()?)
+    match record.cgroup().processes() {
+        Err(runtime_cgroups::Error::NoCgroup) => Ok(in_pid_namespace(&record)),
+        result => Ok(result?),
+    }
+}
+
+/// Every process of a container's pid namespace: what there is to go by without a cgroup. Who may
+/// not look at a process is not told of it.
+fn in_pid_namespace(record: &Record) -> Vec<i32> {
+    let namespace = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let own = if record.shares_pids { None } else { namespace(record.pid) };
+    let Some(own) = own else { return vec![record.pid] };
+    let Ok(entries) = std::fs::read_dir("/proc") else { return vec![record.pid] };
+    let mut pids: Vec<i32> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| namespace(*pid).as_ref() == Some(&own))
+        .collect();
+    pids.sort_unstable();
+    pids
 }
 
 pub(crate) fn kill(root: &Path, id: &str, signal: i32, all: bool) -> Result<(), Error> {
@@ -62,7 +88,7 @@ fn kill_all(record: &Record, signal: i32) -> Result<(), Error> {
         // A host without a freezer: as good as it gets.
         let _ = cgroup.freeze(true);
     }
-    let signalled = signal_each(&*cgroup, signal);
+    let signalled = signal_each(record, &*cgroup, signal);
     // Processes frozen by cgroup v1 do not even die.
     if (!was_frozen || signal == SIGKILL) && cgroup.is_frozen() {
         cgroup.freeze(false)?;
@@ -70,10 +96,12 @@ fn kill_all(record: &Record, signal: i32) -> Result<(), Error> {
     signalled
 }
 
-fn signal_each(cgroup: &dyn Cgroup, signal: i32) -> Result<(), Error> {
+fn signal_each(record: &Record, cgroup: &dyn Cgroup, signal: i32) -> Result<(), Error> {
     let list = match cgroup.processes() {
         // A container whose cgroup is gone has no processes.
         Err(error) if error.errno() == Some(Errno::NOENT) => Vec::new(),
+        Err(runtime_cgroups::Error::NoCgroup) if !record.is_alive() => Vec::new(),
+        Err(runtime_cgroups::Error::NoCgroup) => in_pid_namespace(record),
         result => result?,
     };
     for pid in list.into_iter().filter_map(Pid::from_raw) {
@@ -139,17 +167,16 @@ pub(crate) fn stats(root: &Path, id: &str) -> Result<Stats, Error> {
 }
 
 pub(crate) fn delete(root: &Path, id: &str, force: bool) -> Result<(), Error> {
+    if force {
+        end_creation(root, id)?;
+    }
     let (folder, record) = match Folder::find(root, id) {
-        // Its creation was cut short: whoever made it is gone, and took init with it.
-        Err(Error::DoesNotExist) if force => {
-            return match Folder::find_unfinished(root, id) {
-                Ok(folder) => folder.remove(),
-                Err(Error::DoesNotExist) => Ok(()),
-                Err(error) => Err(error),
-            };
-        }
-        result => result?,
+        Err(Error::DoesNotExist) if force => return Ok(()),
+        found => found?,
     };
+    // Nobody takes the id while what bears it is being removed.
+    let creating = || Error::NotStopped { id: record.id.clone(), status: Status::Creating };
+    let _removing = folder.keep()?.ok_or_else(creating)?;
     let status = folder.status(&record);
     match status {
         Status::Stopped => {}
@@ -164,14 +191,44 @@ pub(crate) fn delete(root: &Path, id: &str, force: bool) -> Result<(), Error> {
     if record.shares_pids && status == Status::Stopped {
         kill_all(&record, SIGKILL)?;
     }
+    reach(ENDED);
     cgroup.remove()?;
     if let Some(group) = record.group() {
         group.remove()?;
     }
+    reach(CGROUP_REMOVED);
     folder.remove()?;
+    reach(FOLDER_REMOVED);
     // The specification: a failing poststop hook is logged and the deletion goes on.
     let _ = hooks::run("poststop", &record.poststop, &state);
     Ok(())
+}
+
+/// Ends the creation of a container that is to be removed by force, if there is one: a maker that
+/// lives sees its init end, and cleans up; a dead one's init ends by itself, or by this.
+fn end_creation(root: &Path, id: &str) -> Result<(), Error> {
+    let Some(folder) = Folder::find_any(root, id)? else { return Ok(()) };
+    let deadline = Instant::now() + END_TIME;
+    while folder.is_being_created() {
+        match Folder::find(root, id) {
+            Ok((_, record)) => {
+                if let Some(init) = open(&record)? {
+                    let _ = signals::send(init.as_fd(), SIGKILL);
+                }
+            }
+            Err(Error::DoesNotExist) => {}
+            Err(error) => return Err(error),
+        }
+        if Instant::now() > deadline {
+            return Err(Error::NotStopped { id: id.to_owned(), status: Status::Creating });
+        }
+        std::thread::sleep(CREATION_PAUSE);
+    }
+    // What was cut short before there was a record.
+    match Folder::find(root, id) {
+        Err(Error::DoesNotExist) => folder.remove(),
+        _ => Ok(()),
+    }
 }
 
 /// Kills init, and what a missing pid namespace would leave behind, and waits for its end.

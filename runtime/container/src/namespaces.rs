@@ -83,7 +83,7 @@ impl Namespaces {
     }
 
     /// Whether a user namespace takes the child's rights over the host's namespaces.
-    fn has_user(&self) -> bool {
+    pub(crate) fn has_user(&self) -> bool {
         self.makes(NamespaceKind::User) || self.joins(NamespaceKind::User)
     }
 
@@ -113,10 +113,12 @@ impl Namespaces {
         Ok(back)
     }
 
-    /// The same for a process that stays, and at last the user namespace.
-    pub(crate) fn join_for_good(&self) -> Result<(), Error> {
+    /// The same for a process that stays, and the user namespace: at last, for that takes root's
+    /// rights over the others; but first where they come from nowhere else.
+    pub(crate) fn join_for_good(&self, is_ordinary_user: bool) -> Result<(), Error> {
         let user = self.joined(NamespaceKind::User).map(|opened| (NamespaceKind::User, opened));
-        for (kind, namespace) in self.before_child().chain(user) {
+        let (first, last) = if is_ordinary_user { (user, None) } else { (None, user) };
+        for (kind, namespace) in first.into_iter().chain(self.before_child()).chain(last) {
             join(kind, namespace)?;
         }
         Ok(())

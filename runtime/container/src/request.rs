@@ -66,6 +66,9 @@ pub struct CreateOptions {
     pub no_pivot: bool,
     /// Have systemd make the cgroup: a scope, of which `cgroupsPath` is `slice:prefix:name`.
     pub systemd_cgroup: bool,
+    /// Do without a cgroup, or without that of some controllers, where the caller may not make it
+    /// and nothing is limited.
+    pub rootless: bool,
     /// Stay in the caller's session keyring.
     pub no_new_keyring: bool,
     /// How many descriptors from 3 on the program inherits.

@@ -3,20 +3,27 @@
 use crate::error::{Error, refused};
 use crate::handshake::{Report, hear};
 use crate::init::GO;
-use crate::launch::socket_address;
+use crate::launch::{died, socket_address};
 use crate::store::{Folder, Record};
 use crate::{hooks, lifecycle};
+use base_faults::{Step, reach, step};
 use contracts_runtime_api::Status;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+const CONNECTED: &Step = step("runtime.start.connected");
+const SOCKET_REMOVED: &Step = step("runtime.start.socket-removed");
+const TOLD_GO: &Step = step("runtime.start.told-go");
+const EXECUTED: &Step = step("runtime.start.executed");
+
 /// Starts a container; returns when its program runs.
 pub(crate) fn start(root: &Path, id: &str) -> Result<(), Error> {
     let (folder, record) = Folder::find(root, id)?;
     let socket = let_go(&folder, &record)?;
     see_off(&socket, &folder, &record)?;
+    reach(EXECUTED);
     if record.poststart.is_empty() {
         return Ok(());
     }
@@ -37,6 +44,8 @@ fn see_off(socket: &OwnedFd, folder: &Folder, record: &Record) -> Result<(), Err
                 let state = folder.state(record);
                 listener.serve(socket.as_fd(), init.as_fd(), record.pid, number, &state)?;
             }
+            // The connection is closed by exec, and by a death before it.
+            Report::Died if record.ended_before_its_program() => return Err(died()),
             Report::Hooks | Report::Ready(_) | Report::Cloned(..) | Report::Died => return Ok(()),
         }
     }
@@ -79,12 +88,15 @@ fn let_go(folder: &Folder, record: &Record) -> Result<OwnedFd, Error> {
         Err(Errno::CONNREFUSED) => return Err(Error::NotCreated(Status::Stopped)),
         Err(errno) => return Err(refused("reach the container's init")(errno)),
     }
+    reach(CONNECTED);
     match rustix::fs::unlink(folder.start_socket()) {
         Ok(()) => {}
         // Somebody else starts it at the same time.
         Err(Errno::NOENT) => return Err(Error::NotCreated(Status::Running)),
         Err(errno) => return Err(refused("remove the start socket")(errno)),
     }
+    reach(SOCKET_REMOVED);
     kernel_sys::message::send(&socket, GO, &[]).map_err(|_| Error::NotCreated(Status::Stopped))?;
+    reach(TOLD_GO);
     Ok(socket)
 }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The record says who init is; what it is doing is asked of the kernel, so that the answer is
-//! true whoever died in between. A process counts as init only if it started when init did: pids
+//! true whoever died in between: it is created until it has executed its program. A process counts as init only if it started when init did: pids
 //! are used again.
 
 use crate::error::Error;
@@ -58,9 +58,15 @@ pub(crate) struct Record {
     /// The scope that the cgroup is, where systemd is the driver.
     #[serde(default)]
     pub(crate) scope: Option<ScopeRecord>,
+    /// Whether it may do without cgroups that its user has no permission for.
+    #[serde(default)]
+    pub(crate) rootless: bool,
     /// Its class of service, if it has one.
     #[serde(default)]
     pub(crate) resctrl: Option<GroupRecord>,
+    /// Whether CRIU made its init, which so executed no program.
+    #[serde(default)]
+    pub(crate) is_restored: bool,
     /// Who decides about the calls that its filter leaves open.
     #[serde(default)]
     pub(crate) listener: Option<Listener>,
@@ -178,10 +184,25 @@ impl Record {
     /// Whether init is alive: a process of that number that started when init did, and is no
     /// zombie.
     pub(crate) fn is_alive(&self) -> bool {
-        self.pid > 0
-            && process_stat(self.pid).is_some_and(|stat| {
-                stat.start_time == self.start_time && !matches!(stat.state, b'Z' | b'X')
-            })
+        self.init().is_some_and(|init| !init.has_ended())
+    }
+
+    /// Whether its program was executed, by this init or before a checkpoint.
+    fn has_executed(&self, init: ProcessStat) -> bool {
+        self.is_restored || init.has_executed()
+    }
+
+    /// Whether init can be seen to have ended without having executed its program.
+    pub(crate) fn ended_before_its_program(&self) -> bool {
+        self.init().is_some_and(|init| init.has_ended() && !init.has_executed())
+    }
+
+    /// Init, also as a zombie.
+    fn init(&self) -> Option<ProcessStat> {
+        if self.pid <= 0 {
+            return None;
+        }
+        process_stat(self.pid).filter(|stat| stat.start_time == self.start_time)
     }
 }
 
@@ -208,13 +229,44 @@ impl Folder {
         match made {
             Ok(()) => match folder.lock(FlockOperation::NonBlockingLockExclusive) {
                 Ok(creating) => Ok((folder, creating)),
-                Err(errno) => {
-                    let source = errno.into();
-                    Err(Error::State { step: "lock", path: folder.path, source })
-                }
+                Err(errno) => Err(folder.not_locked(errno)),
             },
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Error::AlreadyExists),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => folder.take_over(),
             Err(source) => Err(Error::State { step: "make", path: folder.path, source }),
+        }
+    }
+
+    /// Takes the folder of a creation, or a removal, that was cut short when there was no record.
+    fn take_over(self) -> Result<(Self, OwnedFd), Error> {
+        if self.record_path().exists() {
+            return Err(Error::AlreadyExists);
+        }
+        let creating = self
+            .lock(FlockOperation::NonBlockingLockExclusive)
+            .map_err(|errno| self.not_locked(errno))?;
+        // Looked at again: who held the lock may have come further meanwhile.
+        if self.record_path().exists() {
+            return Err(Error::AlreadyExists);
+        }
+        self.clear()?;
+        Ok((self, creating))
+    }
+
+    /// Why a folder cannot be taken.
+    fn not_locked(&self, errno: Errno) -> Error {
+        match errno {
+            Errno::WOULDBLOCK => Error::AlreadyExists,
+            errno => Error::State { step: "lock", path: self.path.clone(), source: errno.into() },
+        }
+    }
+
+    /// Holds the folder against those who would take it; nothing when it is being created.
+    pub(crate) fn keep(&self) -> Result<Option<OwnedFd>, Error> {
+        match self.lock(FlockOperation::NonBlockingLockShared) {
+            Ok(kept) => Ok(Some(kept)),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(Errno::NOENT) => Err(Error::DoesNotExist),
+            Err(errno) => Err(self.not_locked(errno)),
         }
     }
 
@@ -227,7 +279,7 @@ impl Folder {
     }
 
     /// Whether somebody is at creating it.
-    fn is_being_created(&self) -> bool {
+    pub(crate) fn is_being_created(&self) -> bool {
         matches!(self.lock(FlockOperation::NonBlockingLockShared), Err(Errno::WOULDBLOCK))
     }
 
@@ -238,10 +290,10 @@ impl Folder {
         Ok((folder, record))
     }
 
-    /// Finds a container whose creation may have been cut short.
-    pub(crate) fn find_unfinished(root: &Path, id: &str) -> Result<Self, Error> {
+    /// Finds a container's folder, with a record or without.
+    pub(crate) fn find_any(root: &Path, id: &str) -> Result<Option<Self>, Error> {
         let folder = Self::named(root, id)?;
-        if folder.path.is_dir() { Ok(folder) } else { Err(Error::DoesNotExist) }
+        Ok(folder.path.is_dir().then_some(folder))
     }
 
     fn named(root: &Path, id: &str) -> Result<Self, Error> {
@@ -263,8 +315,12 @@ impl Folder {
         self.path.join("start.sock")
     }
 
+    fn record_path(&self) -> PathBuf {
+        self.path.join("state.json")
+    }
+
     fn read(&self) -> Result<Record, Error> {
-        let path = self.path.join("state.json");
+        let path = self.record_path();
         let read = std::fs::metadata(&path).and_then(|metadata| {
             if metadata.len() > MAX_RECORD {
                 return Err(io::Error::from(io::ErrorKind::FileTooLarge));
@@ -287,7 +343,7 @@ impl Folder {
 
     /// Writes the record.
     pub(crate) fn write(&self, record: &Record) -> Result<(), Error> {
-        let path = self.path.join("state.json");
+        let path = self.record_path();
         let record = Record { version: VERSION, ..record.clone() };
         let bytes = serde_json::to_vec(&record).map_err(|error| Error::StateFormat {
             id: self.id.clone(),
@@ -320,30 +376,41 @@ impl Folder {
         }
     }
 
-    /// Removes everything.
+    /// Removes everything; the record last, so that what is cut short can be done again.
     pub(crate) fn remove(&self) -> Result<(), Error> {
-        match std::fs::remove_dir_all(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            result => result.map_err(|source| Error::State {
-                step: "remove",
+        self.clear()?;
+        gone(&self.record_path(), std::fs::remove_file(self.record_path()))?;
+        gone(&self.path, std::fs::remove_dir(&self.path))
+    }
+
+    /// Removes everything but the record.
+    fn clear(&self) -> Result<(), Error> {
+        let record = self.record_path();
+        let entries = match std::fs::read_dir(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(|source| Error::State {
+                step: "list",
                 path: self.path.clone(),
                 source,
-            }),
+            })?,
+        };
+        for path in entries.flatten().map(|entry| entry.path()).filter(|path| *path != record) {
+            gone(&path, std::fs::remove_file(&path))?;
         }
+        Ok(())
     }
 
     /// What the container is doing, asked of the kernel.
     pub(crate) fn status(&self, record: &Record) -> Status {
-        if record.pid == 0 && self.is_being_created() {
-            Status::Creating
-        } else if !record.is_alive() {
-            Status::Stopped
-        } else if self.start_socket().exists() {
-            if self.is_being_created() { Status::Creating } else { Status::Created }
-        } else if record.cgroup().is_frozen() {
-            Status::Paused
-        } else {
-            Status::Running
+        let lives = record.init().filter(|init| !init.has_ended());
+        match lives {
+            Some(init) if record.has_executed(init) && record.cgroup().is_frozen() => {
+                Status::Paused
+            }
+            Some(init) if record.has_executed(init) => Status::Running,
+            _ if self.is_being_created() => Status::Creating,
+            Some(_) => Status::Created,
+            None => Status::Stopped,
         }
     }
 
@@ -365,11 +432,37 @@ impl Folder {
     }
 }
 
+/// A removal, of what may be gone already.
+fn gone(path: &Path, removed: io::Result<()>) -> Result<(), Error> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => {
+            result.map_err(|source| Error::State { step: "remove", path: path.to_owned(), source })
+        }
+    }
+}
+
 /// What the kernel says about a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ProcessStat {
     pub(crate) state: u8,
+    /// `PF_…` (linux/sched.h).
+    pub(crate) flags: u64,
     pub(crate) start_time: u64,
+}
+
+impl ProcessStat {
+    /// Whether only its parent's wait is missing.
+    fn has_ended(self) -> bool {
+        matches!(self.state, b'Z' | b'X')
+    }
+
+    /// Whether it has executed a program since it was cloned.
+    fn has_executed(self) -> bool {
+        /// `PF_FORKNOEXEC`.
+        const ONLY_CLONED: u64 = 0x40;
+        self.flags & ONLY_CLONED == 0
+    }
 }
 
 /// Reads `/proc/<pid>/stat`; nothing when there is no such process.
@@ -382,8 +475,9 @@ pub(crate) fn parse_stat(text: &str) -> Option<ProcessStat> {
     let (_, fields) = text.rsplit_once(") ")?;
     let mut fields = fields.split(' ');
     let state = *fields.next()?.as_bytes().first()?;
-    let start_time = fields.nth(18)?.trim().parse().ok()?;
-    Some(ProcessStat { state, start_time })
+    let flags = fields.nth(5)?.parse().ok()?;
+    let start_time = fields.nth(12)?.trim().parse().ok()?;
+    Some(ProcessStat { state, flags, start_time })
 }
 
 #[cfg(test)]
@@ -393,7 +487,10 @@ mod tests {
     #[test]
     fn a_hostile_program_name_does_not_shift_the_fields() {
         let text = "7 (a) Z 1 (b) S 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12345 1 2\n";
-        assert_eq!(parse_stat(text), Some(ProcessStat { state: b'S', start_time: 12345 }));
+        assert_eq!(
+            parse_stat(text),
+            Some(ProcessStat { state: b'S', flags: 4194560, start_time: 12345 })
+        );
         assert_eq!(parse_stat("7 (x"), None);
     }
 
@@ -404,7 +501,21 @@ mod tests {
             assert!(matches!(Folder::create(root.path(), bad), Err(Error::InvalidId(_))), "{bad}");
         }
         Folder::create(root.path(), "a_b-c.d+1").unwrap();
-        assert!(matches!(Folder::create(root.path(), "a_b-c.d+1"), Err(Error::AlreadyExists)));
+    }
+
+    #[test]
+    fn an_id_is_taken_by_its_maker_and_by_a_record_but_not_by_what_was_cut_short_before() {
+        let root = tempfile::tempdir().unwrap();
+        let create = || Folder::create(root.path(), "x");
+        let (folder, creating) = create().unwrap();
+        assert!(matches!(create(), Err(Error::AlreadyExists)));
+        std::fs::write(folder.path().join("seccomp.bpf"), "old").unwrap();
+        drop(creating);
+        let (folder, creating) = create().unwrap();
+        assert!(folder.read_filter().unwrap().is_none());
+        folder.write(&Record::default()).unwrap();
+        drop(creating);
+        assert!(matches!(create(), Err(Error::AlreadyExists)));
     }
 
     #[test]

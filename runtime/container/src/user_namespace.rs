@@ -1,18 +1,41 @@
 //! User namespaces: their maps, and ones without any container, for the ids of a mount.
+//!
+//! root writes any map. Anybody else may map their own id alone; for ranges of `/etc/subuid` and
+//! `/etc/subgid` there are the set-user-id programs `newuidmap(1)` and `newgidmap(1)`, the only
+//! programs of the host that are run to make a container (`user_namespaces(7)`, "Defining user and
+//! group ID mappings").
 
-use crate::error::{Error, refused};
+use crate::error::{Error, reason, refused};
 use base_oci::runtime::IdMapping;
 use kernel_paths::Procfs;
 use kernel_sys::{Cloned, NamespaceFlags, clone3, signals};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use std::fmt::Write as _;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::process::Command;
 
 /// No map file is longer: the kernel takes 340 lines.
 const MAX_MAP: usize = 16 << 10;
+
+/// Whether the caller is not root of its user namespace: it then has no rights over the namespaces
+/// that it is in, only over those of a user namespace that it makes.
+pub(crate) fn is_ordinary_user() -> bool {
+    !rustix::process::geteuid().is_root()
+}
+
+/// Whether the caller has no rights over the namespaces that it is in, were it root there or not: it
+/// could not go back to them from others.
+pub(crate) fn is_without_return() -> bool {
+    /// What the host's root's own map says.
+    const ALL_IDS: [&str; 3] = ["0", "0", "4294967295"];
+    is_ordinary_user()
+        || std::fs::read_to_string("/proc/self/uid_map")
+            .is_ok_and(|map| !map.split_whitespace().eq(ALL_IDS))
+}
 
 /// Makes a user namespace with these maps, which nobody is in.
 pub(crate) fn make(uids: &[IdMapping], gids: &[IdMapping]) -> Result<OwnedFd, Error> {
@@ -37,16 +60,64 @@ pub(crate) fn make(uids: &[IdMapping], gids: &[IdMapping]) -> Result<OwnedFd, Er
 
 /// Writes a user namespace's maps for its first process.
 pub(crate) fn write_maps(pid: i32, uids: &[IdMapping], gids: &[IdMapping]) -> Result<(), Error> {
-    let write = |file: &str, maps: &[IdMapping]| {
-        let path = format!("/proc/{pid}/{file}");
-        std::fs::write(&path, map_text(maps)).map_err(|source| Error::State {
+    write_map(pid, "uid_map", "newuidmap", uids)?;
+    let own = rustix::process::getegid().as_raw();
+    if is_ordinary_user() && forbids_groups(gids, own) {
+        write(pid, "setgroups", "deny").map_err(|source| Error::State {
             step: "write",
-            path: path.into(),
+            path: format!("/proc/{pid}/setgroups").into(),
             source,
-        })
-    };
-    write("uid_map", uids)?;
-    write("gid_map", gids)
+        })?;
+    }
+    write_map(pid, "gid_map", "newgidmap", gids)
+}
+
+/// Whether `setgroups(2)` has to be forbidden before this map is written: the kernel's condition for
+/// mapping one's own group alone, since leaving a group could give rights.
+pub(crate) fn forbids_groups(gids: &[IdMapping], own: u32) -> bool {
+    matches!(gids, [map] if map.host_id == own && map.size == 1)
+}
+
+/// Writes a map, or where that is not allowed has `program` do it.
+fn write_map(pid: i32, file: &str, program: &'static str, maps: &[IdMapping]) -> Result<(), Error> {
+    match write(pid, file, &map_text(maps)) {
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::PERM) => {
+            map_by_program(pid, program, maps)
+        }
+        result => result.map_err(|source| Error::State {
+            step: "write",
+            path: format!("/proc/{pid}/{file}").into(),
+            source,
+        }),
+    }
+}
+
+fn write(pid: i32, file: &str, text: &str) -> std::io::Result<()> {
+    std::fs::write(format!("/proc/{pid}/{file}"), text)
+}
+
+fn map_by_program(pid: i32, program: &'static str, maps: &[IdMapping]) -> Result<(), Error> {
+    let numbers = maps.iter().flat_map(|map| [map.container_id, map.host_id, map.size]);
+    let failed = |reason: String| Error::Mapping { program, reason };
+    let output = Command::new(program)
+        .arg(pid.to_string())
+        .args(numbers.map(|number| number.to_string()))
+        .output()
+        .map_err(|error| match Errno::from_io_error(&error) {
+            Some(Errno::NOENT) => failed(
+                "there is no such program in PATH (Debian's package uidmap has it); without it only \
+                 the own id can be mapped"
+                    .to_owned(),
+            ),
+            Some(errno) => failed(reason(errno)),
+            None => failed(error.to_string()),
+        })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.trim().trim_start_matches(program).trim_start_matches(": ");
+    Err(failed(format!("{said} (this user's ranges are in /etc/subuid and /etc/subgid)")))
 }
 
 /// Checks that the calling process' user namespace has these maps. Engines say both which

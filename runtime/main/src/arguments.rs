@@ -43,7 +43,7 @@ pub(crate) const GLOBAL: &[Flag] = &[
     value("log-format", None, "text or json"),
     value("root", None, "folder of the containers' state"),
     switch("systemd-cgroup", None, "have systemd make cgroups; paths are slice:prefix:name"),
-    value("rootless", None, "accepted for runc's sake"),
+    value("rootless", None, "true, false or auto: do without cgroups that may not be made"),
     switch("version", Some('v'), "print the version"),
     switch("help", Some('h'), "print this help"),
 ];
@@ -117,6 +117,61 @@ const UPDATE: &[Flag] = &[
     value("pids-limit", None, "tasks"),
     value("l3-cache-schema", None, "Intel RDT: caches, L3:0=f;1=f"),
     value("mem-bw-schema", None, "Intel RDT: memory bandwidth, MB:0=20;1=70"),
+    HELP,
+];
+
+const IMAGE_PATH: Flag = value("image-path", None, "folder of the image (default: checkpoint)");
+const WORK_PATH: Flag = value("work-path", None, "folder of criu's log (default: the image's)");
+const TCP_ESTABLISHED: Flag = switch("tcp-established", None, "with open TCP connections");
+const EXT_UNIX_SK: Flag = switch("ext-unix-sk", None, "with unix sockets to the outside");
+const SHELL_JOB: Flag = switch("shell-job", None, "with the caller's session and terminal");
+const FILE_LOCKS: Flag = switch("file-locks", None, "with file locks");
+const LAZY_PAGES: Flag = switch("lazy-pages", None, "move memory when it is used");
+const CGROUPS_MODE: Flag =
+    value("manage-cgroups-mode", None, "soft (default), full, strict, ignore");
+const EMPTY_NS: Flag = value("empty-ns", None, "network: restore it empty");
+const AUTO_DEDUP: Flag = switch("auto-dedup", None, "free memory images that are used up");
+
+const CHECKPOINT: &[Flag] = &[
+    IMAGE_PATH,
+    WORK_PATH,
+    value("parent-path", None, "image of an earlier pre-dump, relative to this one"),
+    switch("leave-running", None, "let the container run on"),
+    TCP_ESTABLISHED,
+    switch("tcp-skip-in-flight", None, "without TCP connections that are being made"),
+    switch("link-remap", None, "with files whose names are gone"),
+    EXT_UNIX_SK,
+    SHELL_JOB,
+    LAZY_PAGES,
+    value("status-fd", None, "descriptor that gets a byte when lazy pages are served"),
+    value("page-server", None, "ADDRESS:PORT that receives memory"),
+    FILE_LOCKS,
+    switch("pre-dump", None, "memory only, for a later checkpoint; it runs on"),
+    CGROUPS_MODE,
+    EMPTY_NS,
+    AUTO_DEDUP,
+    HELP,
+];
+
+const RESTORE: &[Flag] = &[
+    CONSOLE_SOCKET,
+    IMAGE_PATH,
+    WORK_PATH,
+    TCP_ESTABLISHED,
+    EXT_UNIX_SK,
+    SHELL_JOB,
+    FILE_LOCKS,
+    CGROUPS_MODE,
+    BUNDLE,
+    switch("detach", Some('d'), "return once it runs"),
+    PID_FILE,
+    switch("no-subreaper", None, "do not adopt the container's orphans"),
+    switch("no-pivot", None, "accepted for runc's sake"),
+    EMPTY_NS,
+    AUTO_DEDUP,
+    LAZY_PAGES,
+    value("lsm-profile", None, "TYPE:NAME of the security profile to restore"),
+    value("lsm-mount-context", None, "SELinux label of its mounts"),
     HELP,
 ];
 
@@ -202,8 +257,19 @@ static COMMANDS: [Command; 17] = [
         "",
     ),
     with(plain("features", "print what this runtime can do", commands::features), &[HELP], ""),
-    with(plain("checkpoint", "not implemented", commands::checkpoint), &[HELP], "<container-id>"),
-    with(plain("restore", "not implemented", commands::checkpoint), &[HELP], "<container-id>"),
+    with(
+        plain("checkpoint", "write a running container to files", commands::checkpoint),
+        CHECKPOINT,
+        "<container-id>",
+    ),
+    spawning(
+        with(
+            plain("restore", "make a running container of such files", commands::restore),
+            RESTORE,
+            "<container-id>",
+        ),
+        false,
+    ),
 ];
 
 /// Finds a command.

@@ -1,5 +1,6 @@
 //! What each command does.
 
+mod checkpoint;
 mod create;
 mod document;
 mod events;
@@ -9,6 +10,7 @@ mod list;
 mod spec;
 mod update;
 
+pub(crate) use checkpoint::{checkpoint, restore};
 pub(crate) use create::{create, run};
 pub(crate) use events::events;
 pub(crate) use exec::exec;
@@ -68,9 +70,4 @@ pub(crate) fn pause(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
 pub(crate) fn resume(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
     runtime_container::resume(&global.root, parsed.id()?)?;
     Ok(0)
-}
-
-/// `checkpoint` and `restore`.
-pub(crate) fn checkpoint(_: &Global, _: &Parsed) -> Result<u8, Failure> {
-    Err(Failure::Other("checkpoint and restore: not implemented".to_owned()))
 }

@@ -1,5 +1,6 @@
 //! Waiting for a process: its exit code, signals for it, its terminal's bytes.
 
+use crate::arguments::Flags;
 use crate::failure::Failure;
 use kernel_sys::signals;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -23,6 +24,19 @@ impl Foreground {
         let signals = signals::take_all()
             .map_err(|errno| Failure::Other(format!("take over signals: {errno}")))?;
         Ok(Self { signals })
+    }
+
+    /// As [`Self::take_over`], for a command that waits for a container unless it is to be detached;
+    /// such a one adopts the container's orphans, too.
+    pub(crate) fn for_container(is_detached: bool, flags: &Flags) -> Result<Option<Self>, Failure> {
+        if is_detached {
+            return Ok(None);
+        }
+        if !flags.has("no-subreaper") {
+            let own = Some(rustix::process::getpid());
+            let _ = rustix::process::set_child_subreaper(own);
+        }
+        Self::take_over().map(Some)
     }
 
     /// Waits for the process' end; its exit code, 128 and the signal's number where one ended it.

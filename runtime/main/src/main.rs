@@ -7,6 +7,7 @@
 //! - [`commands`]: one file a group of commands.
 //! - [`foreground`]: waiting for a process, passing on signals and a terminal's bytes.
 //! - [`log`]: `--log` and stderr.
+//! - [`privileges`]: whose runtime this is, root's or somebody else's.
 
 #![forbid(unsafe_code)]
 
@@ -15,9 +16,10 @@ mod commands;
 mod failure;
 mod foreground;
 mod log;
+mod privileges;
 mod signals;
 
-use arguments::Parsed;
+use arguments::{Flags, Parsed};
 use failure::Failure;
 use log::Log;
 use std::path::PathBuf;
@@ -26,10 +28,12 @@ use std::process::ExitCode;
 /// What the flags before the command say.
 #[derive(Debug)]
 struct Global {
+    /// Where the state of containers is, for commands that have to do with any.
     root: PathBuf,
-    log: Log,
     /// Whether systemd makes new containers' cgroups.
     systemd_cgroup: bool,
+    /// Whether new containers may do without cgroups that may not be made.
+    rootless: bool,
 }
 
 fn main() -> ExitCode {
@@ -78,21 +82,29 @@ fn run(args: &[String]) -> u8 {
     }
     // With the trace's id, for whoever follows one request through the programs.
     log.debug(&format!("command {name}"));
-    if command.joins_containers
-        && let Err(failure) = keep_to_itself(&parsed)
-    {
-        log.error(&failure.to_string());
-        return failure.code();
-    }
-    let root = global.value("root").map_or_else(default_root, PathBuf::from);
-    let systemd_cgroup = global.has("systemd-cgroup");
-    let global = Global { root, log, systemd_cgroup };
-    match (command.run)(&global, &parsed) {
-        Ok(code) => code,
-        Err(failure) => {
-            global.log.error(&failure.to_string());
-            failure.code()
+    let needs_state = !matches!(name.as_str(), "spec" | "features");
+    let ran = Global::read(&global, needs_state).and_then(|global| {
+        if command.joins_containers {
+            keep_to_itself(&parsed)?;
         }
+        (command.run)(&global, &parsed)
+    });
+    ran.unwrap_or_else(|failure| {
+        log.error(&failure.to_string());
+        failure.code()
+    })
+}
+
+impl Global {
+    fn read(flags: &Flags, needs_state: bool) -> Result<Self, Failure> {
+        let root = match flags.value("root") {
+            Some(root) => PathBuf::from(root),
+            None if needs_state => privileges::default_root()?,
+            None => PathBuf::new(),
+        };
+        let systemd_cgroup = flags.has("systemd-cgroup");
+        let rootless = privileges::is_rootless(flags.value("rootless").unwrap_or("auto"))?;
+        Ok(Self { root, systemd_cgroup, rootless })
     }
 }
 
@@ -103,16 +115,6 @@ fn keep_to_itself(parsed: &Parsed) -> Result<(), Failure> {
     let preserved: u32 = parsed.flags.number("preserve-fds")?.unwrap_or(0);
     kernel_sys::close_on_exec_from(preserved.saturating_add(3))
         .map_err(|errno| Failure::Other(format!("close the caller's descriptors: {errno}")))
-}
-
-/// Where containers' state is when `--root` does not say.
-fn default_root() -> PathBuf {
-    match std::env::var_os("XDG_RUNTIME_DIR") {
-        Some(folder) if !rustix::process::geteuid().is_root() => {
-            PathBuf::from(folder).join("gantry-runtime")
-        }
-        _ => PathBuf::from("/run/gantry-runtime"),
-    }
 }
 
 fn usage(failure: &Failure) -> u8 {

@@ -4,10 +4,14 @@
 
 #[path = "containers/bundle.rs"]
 mod bundle;
+#[path = "containers/deaths.rs"]
+mod deaths;
 #[path = "containers/further.rs"]
 mod further;
 #[path = "containers/hostile.rs"]
 mod hostile;
+#[path = "containers/rootless.rs"]
+mod rootless;
 #[path = "containers/sharing.rs"]
 mod sharing;
 

@@ -39,6 +39,13 @@ impl CgroupMounts {
         let step = || format!("mount cgroup to {}", mount.destination.display());
         let target = root.create_directory(&mount.destination).map_err(path(step))?;
         let options = Options { data: Vec::new(), ..mount.options.clone() };
+        if self.hierarchies.is_empty() {
+            // Nothing of its own to show. It hides what a bind mount of `/sys` shows there, which
+            // the container's user may be allowed to write (CVE-2023-25809).
+            let tree = new_mount("tmpfs", "tmpfs", &Options::parse(&["ro"]))?;
+            attach(&tree, &target).map_err(refused(step))?;
+            return Ok(tree);
+        }
         if self.unified {
             let tree = if self.private {
                 let made = new_mount("cgroup2", "cgroup", &options);

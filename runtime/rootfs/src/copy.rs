@@ -44,7 +44,7 @@ pub(crate) fn copy_tree(from: &OwnedFd, to: &OwnedFd, depth: usize) -> rustix::i
                 symlinkat(link.as_c_str(), to, name)?;
                 let stat = rustix::fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
                 let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
-                chownat(to, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+                or_unmapped(chownat(to, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW))?;
             }
             _ => {}
         }
@@ -56,8 +56,17 @@ pub(crate) fn copy_tree(from: &OwnedFd, to: &OwnedFd, depth: usize) -> rustix::i
 pub(crate) fn copy_owner(from: &OwnedFd, to: &OwnedFd) -> rustix::io::Result<()> {
     let stat = fstat(from)?;
     let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
-    rustix::fs::fchown(to, Some(uid), Some(gid))?;
+    or_unmapped(rustix::fs::fchown(to, Some(uid), Some(gid)))?;
     fchmod(to, Mode::from_raw_mode(stat.st_mode & 0o7777))
+}
+
+/// An owner whom the user namespace does not know (user_namespaces(7)) cannot be given: the copy
+/// stays root's.
+fn or_unmapped(given: rustix::io::Result<()>) -> rustix::io::Result<()> {
+    match given {
+        Err(Errno::INVAL) => Ok(()),
+        result => result,
+    }
 }
 
 #[cfg(test)]

@@ -185,8 +185,14 @@ pub(crate) fn detached(mount: &PlannedMount) -> Result<OwnedFd, Error> {
     match mount.options.bind {
         Some(recursive) => {
             let tree = clone_path(&mount.source, recursive)?;
-            apply_attributes(&tree, &mount.options)
-                .map_err(refused(|| format!("change bind of {}", mount.source)))?;
+            apply_attributes(&tree, &mount.options).map_err(|errno| {
+                let hint = match errno {
+                    // mount_namespaces(7), "Restrictions on mount namespaces".
+                    Errno::PERM => " (it is locked: what its mount has from outside the user namespace, such as ro or nosuid, cannot be taken off)",
+                    _ => "",
+                };
+                refused(|| format!("change bind of {}{hint}", mount.source))(errno)
+            })?;
             Ok(tree)
         }
         None => {

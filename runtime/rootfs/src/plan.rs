@@ -138,6 +138,11 @@ impl Plan {
         })
     }
 
+    /// Changes what a mount of type `cgroup` shows.
+    pub fn show_cgroups(&mut self, cgroups: CgroupMounts) {
+        self.cgroups = cgroups;
+    }
+
     /// Whether what is mounted inside shows outside, too.
     pub(crate) fn is_shared(&self) -> bool {
         self.propagation.is_some_and(|(propagation, _)| propagation == MS_SHARED)

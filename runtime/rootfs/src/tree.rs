@@ -169,8 +169,12 @@ impl Tree<'_> {
                 .root
                 .open(&mount.destination, OFlags::RDONLY | OFlags::DIRECTORY)
                 .map_err(path(step))?;
-            copy_tree(&hidden, &tree, 0)
-                .and_then(|()| copy_owner(&hidden, &tree))
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            openat(&tree, ".", flags, Mode::empty())
+                .and_then(|top| {
+                    copy_tree(&hidden, &top, 0)?;
+                    copy_owner(&hidden, &top)
+                })
                 .map_err(refused(|| format!("copy up {}", mount.destination.display())))?;
         }
         attach(&tree, &target).map_err(refused(step))?;

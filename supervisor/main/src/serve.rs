@@ -204,7 +204,10 @@ fn router(
         supervisor.events.clone(),
     );
     let collector = supervisor.collector.clone();
-    let images = images.when_ended(move || collector.schedule());
+    let images = images.when_ended({
+        let collector = collector.clone();
+        move || collector.schedule()
+    });
     let streams = Streams::default();
     let events = supervisor.events.clone();
     Server::builder()
@@ -225,7 +228,9 @@ fn router(
         .add_service(sized!(NamespacesServer, NamespacesService(supervisor.clone())))
         .add_service(sized!(
             SnapshotsServer,
-            SnapshotsService::new(snapshotters).announcing(events)
+            SnapshotsService::new(snapshotters)
+                .announcing(events)
+                .when_removed(move || collector.snapshot_removed())
         ))
         .add_service(sized!(StreamingServer, StreamingService::new(streams.clone())))
         .add_service(sized!(TasksServer, TasksService(supervisor)))

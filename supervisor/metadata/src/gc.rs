@@ -38,10 +38,13 @@ pub struct Garbage {
     pub snapshots: Vec<u64>,
     /// Expired images: namespace and name.
     pub images: Vec<(String, String)>,
+    /// Whether there are layers that only a container's snapshot keeps: they are garbage as soon as
+    /// that is removed.
+    pub awaits_snapshot: bool,
 }
 
 impl Garbage {
-    /// Whether there is none.
+    /// Whether there is none now.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.blobs.is_empty() && self.snapshots.is_empty() && self.images.is_empty()
@@ -107,13 +110,22 @@ fn remove_unreachable(tx: &mut Transaction<'_>, now: i64) -> Result<Garbage, Err
     for (namespace, snapshot) in &snapshots {
         graphs.entry(namespace.clone()).or_default().add_snapshot(snapshot, now);
     }
-    let reached: HashMap<String, HashSet<Node>> =
+    let reached: HashMap<String, Reached> =
         graphs.into_iter().map(|(namespace, graph)| (namespace, graph.reached())).collect();
     let is_kept = |namespace: &str, node: &Node| {
-        reached.get(namespace).is_some_and(|nodes| nodes.contains(node))
+        reached.get(namespace).is_some_and(|reached| reached.all.contains(node))
     };
 
-    let mut garbage = Garbage::default();
+    let mut garbage = Garbage {
+        awaits_snapshot: snapshots.iter().any(|(namespace, snapshot)| {
+            snapshot.kind() == Kind::Committed
+                && reached.get(namespace).is_some_and(|reached| {
+                    let node = Node::Snapshot(snapshot.key());
+                    reached.all.contains(&node) && !reached.lasting.contains(&node)
+                })
+        }),
+        ..Garbage::default()
+    };
     for (namespace, image) in images {
         if !is_kept(&namespace, &Node::Image(image.name.clone())) {
             tx.remove::<Image>(&namespace, &image.name)?;
@@ -166,6 +178,8 @@ fn leased(resource: &LeaseResource) -> Option<Node> {
 #[derive(Default)]
 struct Graph {
     roots: Vec<Node>,
+    /// Containers and their snapshots: roots that come and go.
+    passing_roots: Vec<Node>,
     /// Roots from which labels do not lead on.
     flat_roots: Vec<Node>,
     /// What something cannot be without: an image's target, a snapshot's parent.
@@ -185,7 +199,7 @@ impl Graph {
         let node = Node::Container(container.id.clone());
         let key = SnapshotRecord::key_of(&container.snapshotter, &container.snapshot_key);
         let part = (!container.snapshot_key.is_empty()).then_some(Node::Snapshot(key));
-        self.roots.push(node.clone());
+        self.passing_roots.push(node.clone());
         self.add(node, part, &container.labels);
     }
 
@@ -211,7 +225,9 @@ impl Graph {
         let age = now - snapshot.created_at.as_ref().map_or(0, |time| time.seconds);
         let awaited = snapshot.kind() != Kind::Committed && age < NEW;
         if awaited || snapshot.labels.contains_key(GC_ROOT) {
-            self.roots.push(node.clone());
+            let is_layer = snapshot.kind() == Kind::Committed;
+            let roots = if is_layer { &mut self.roots } else { &mut self.passing_roots };
+            roots.push(node.clone());
         }
         let parent = SnapshotRecord::key_of(&snapshot.snapshotter, &snapshot.parent);
         let part = (!snapshot.parent.is_empty()).then_some(Node::Snapshot(parent));
@@ -226,18 +242,35 @@ impl Graph {
         self.parts.entry(node).or_default().extend(part);
     }
 
-    fn reached(mut self) -> HashSet<Node> {
-        let (roots, flat_roots) =
-            (std::mem::take(&mut self.roots), std::mem::take(&mut self.flat_roots));
-        let mut reached = follow(roots, &[&self.parts, &self.labels]);
-        reached.extend(follow(flat_roots, &[&self.parts]));
-        reached
+    fn reached(self) -> Reached {
+        let both = [&self.parts, &self.labels];
+        let mut lasting = HashSet::new();
+        follow(self.flat_roots, &both[..1], &mut lasting);
+        // What a flat root keeps, another may lead on from.
+        let mut led = HashSet::new();
+        follow(self.roots, &both, &mut led);
+        let mut all = led.clone();
+        follow(self.passing_roots, &both, &mut all);
+        all.extend(lasting.iter().cloned());
+        lasting.extend(led);
+        Reached { all, lasting }
     }
 }
 
-/// Everything that the references lead to from `open`, itself included.
-fn follow(mut open: Vec<Node>, references: &[&HashMap<Node, Vec<Node>>]) -> HashSet<Node> {
-    let mut reached = HashSet::new();
+/// What is kept in one namespace.
+struct Reached {
+    all: HashSet<Node>,
+    /// By more than containers and their snapshots.
+    lasting: HashSet<Node>,
+}
+
+/// Adds everything that the references lead to from `open`, itself included; what was reached before
+/// is not followed again.
+fn follow(
+    mut open: Vec<Node>,
+    references: &[&HashMap<Node, Vec<Node>>],
+    reached: &mut HashSet<Node>,
+) {
     while let Some(node) = open.pop() {
         if reached.contains(&node) {
             continue;
@@ -245,7 +278,6 @@ fn follow(mut open: Vec<Node>, references: &[&HashMap<Node, Vec<Node>>]) -> Hash
         open.extend(references.iter().filter_map(|map| map.get(&node)).flatten().cloned());
         reached.insert(node);
     }
-    reached
 }
 
 /// What those of the labels name that start with `prefix`: `PREFIX<sort>` or

@@ -7,16 +7,20 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bundle;
+pub mod cgroups;
 pub mod daemon;
 pub mod images;
 pub mod leaks;
 pub mod newest;
+pub mod podman;
 pub mod reference;
 pub mod registry;
 pub mod terminal;
 pub mod wait;
 
 pub use daemon::Daemon;
+pub use podman::Podman;
 pub use reference::Reference;
 pub use registry::Registry;
 

@@ -1,5 +1,6 @@
 //! Debian's engines, each in roots and a network namespace of its own, as peers and references.
 
+use crate::cgroups::HiddenHierarchies;
 use crate::daemon::signal;
 use crate::{output_of, wait};
 use std::fs::File;
@@ -12,6 +13,7 @@ pub struct Reference {
     roots: tempfile::TempDir,
     process: Child,
     name: &'static str,
+    _hierarchies: HiddenHierarchies,
 }
 
 impl Reference {
@@ -22,7 +24,7 @@ impl Reference {
     /// When it does not answer within forty seconds.
     #[must_use]
     pub fn dockerd(options: &[&str]) -> Self {
-        Self::dockerd_from(Path::new("/usr/sbin"), options)
+        Self::dockerd_from(&engines(), options)
     }
 
     /// A dockerd from a folder that also holds the programs it starts.
@@ -32,7 +34,6 @@ impl Reference {
     #[must_use]
     pub fn dockerd_from(programs: &Path, options: &[&str]) -> Self {
         let roots = folder();
-        mount_hidden_hierarchies(&roots.path().join("cgroup"));
         let (data, exec) = (roots.path().join("data"), roots.path().join("exec"));
         let socket = roots.path().join("docker.sock");
         let mut command = Command::new("unshare");
@@ -80,12 +81,14 @@ impl Reference {
             root = roots.path().display()
         );
         std::fs::write(&configuration, text).expect("write containerd's configuration");
-        let mut command = Command::new("containerd");
+        let engines = engines();
         let path = std::env::var("PATH").unwrap_or_default();
+        let folders = [programs, engines.as_path()].map(|folder| folder.display().to_string());
+        let mut command = Command::new("sh");
         command
-            .arg("--config")
+            .args(["-c", "exec containerd --config \"$1\"", "containerd"])
             .arg(configuration)
-            .env("PATH", format!("{}:{path}", programs.display()));
+            .env("PATH", format!("{}:{path}", folders.join(":")));
         let reference = Self::spawn(roots, command, "containerd");
         reference.until_ready(|| {
             let mut command = ctr(&reference.containerd_socket(), &["version"]);
@@ -96,13 +99,14 @@ impl Reference {
 
     fn spawn(roots: tempfile::TempDir, mut command: Command, name: &'static str) -> Self {
         let log = File::create(roots.path().join("log")).expect("create log");
+        let hierarchies = HiddenHierarchies::mount();
         let process = command
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("clone descriptor"))
             .stderr(log)
             .spawn()
             .unwrap_or_else(|error| panic!("start {name}: {error}"));
-        Self { roots, process, name }
+        Self { roots, process, name, _hierarchies: hierarchies }
     }
 
     fn until_ready(&self, ready: impl Fn() -> bool) {
@@ -150,6 +154,12 @@ impl Reference {
     }
 }
 
+/// Where dockerd, containerd and what they start are found first; `TEST_ENGINES` puts others in the
+/// place of Debian's.
+fn engines() -> PathBuf {
+    std::env::var_os("TEST_ENGINES").map_or_else(|| "/usr/sbin".into(), PathBuf::from)
+}
+
 /// A command of Debian's `ctr` on a containerd, original or ours.
 #[must_use]
 pub fn ctr(socket: &Path, arguments: &[&str]) -> Command {
@@ -170,31 +180,6 @@ pub fn archive(layout: &Path, name: &str, to: &Path) -> PathBuf {
         &format!("docker-archive:{}:{name}", file.display()),
     ]));
     file
-}
-
-/// Mounts the v1 hierarchies that exist and are mounted nowhere, where they do. A cgroup v1
-/// hierarchy outlives its mount; containerd finds it in `/proc/PID/cgroup`, then no mount of it,
-/// and gives no figures at all ("cannot find cgroup mount destination").
-fn mount_hidden_hierarchies(below: &Path) {
-    let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
-    let (cgroups, mounts) = (read("/proc/self/cgroup"), read("/proc/self/mounts"));
-    let mounted: Vec<&str> = mounts
-        .lines()
-        .map(|line| line.split(' ').collect::<Vec<_>>())
-        .filter(|fields| fields.get(2) == Some(&"cgroup"))
-        .filter_map(|fields| fields.get(3).copied())
-        .flat_map(|options| options.split(','))
-        .collect();
-    let hierarchies = cgroups.lines().filter_map(|line| line.split(':').nth(1));
-    for names in hierarchies.filter(|names| !names.is_empty() && !names.starts_with("name=")) {
-        if names.split(',').any(|name| mounted.contains(&name)) {
-            continue;
-        }
-        let place = below.join(names);
-        std::fs::create_dir_all(&place).expect("create a mount point");
-        let mut command = Command::new("mount");
-        let _ = output_of(command.args(["-t", "cgroup", "-o", names, "cgroup"]).arg(place));
-    }
 }
 
 fn folder() -> tempfile::TempDir {

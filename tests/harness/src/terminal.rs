@@ -1,6 +1,7 @@
 //! A program in a real terminal: tmux, driven by keys and read by screen.
 
 use crate::{output_of, wait};
+use std::ffi::OsStr;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -30,6 +31,21 @@ impl Terminal {
             command,
         ]));
         terminal
+    }
+
+    /// Runs a command in a terminal of this size, and then says `status` and its exit code.
+    #[must_use]
+    pub fn run(command: &Command, columns: u16, rows: u16) -> Self {
+        let quoted = |word: &OsStr| format!("'{}'", word.to_string_lossy().replace('\'', r"'\''"));
+        let variables = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        let mut words = vec!["env".to_owned()];
+        words.extend(variables.map(|(name, value)| {
+            let name = name.to_string_lossy();
+            format!("{name}={}", quoted(value))
+        }));
+        words.push(quoted(command.get_program()));
+        words.extend(command.get_args().map(quoted));
+        Self::start(&format!("{}; echo status $?; sleep 100", words.join(" ")), columns, rows)
     }
 
     fn tmux(&self, arguments: &[&str]) -> Command {

@@ -6,6 +6,19 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use tests_harness::bundle::configuration;
+
+/// What the replays' processes may do.
+const CAPABILITIES: [&str; 8] = [
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_KILL",
+    "CAP_MKNOD",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SYS_CHROOT",
+];
 
 /// A bundle with its own folder, id, state root and cgroup; all of it goes with the value.
 pub struct Bundle {
@@ -47,7 +60,8 @@ impl Bundle {
         let id = format!("r{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let folder =
             tempfile::Builder::new().prefix("gantry-replay-").tempdir().expect("temporary folder");
-        let bundle = Self { config: config(args, &id), id, folder };
+        let config = configuration(args, &format!("/gantry-replay-{id}"), &CAPABILITIES);
+        let bundle = Self { config, id, folder };
         let root = bundle.rootfs();
         for name in ["bin", "etc", "proc", "sys", "dev", "tmp"] {
             fs::create_dir_all(root.join(name)).expect("create folder");
@@ -222,51 +236,4 @@ impl Drop for Bundle {
 #[must_use]
 pub fn runtime() -> PathBuf {
     tests_harness::program("gantry-runtime")
-}
-
-/// A configuration as Docker writes them, cut to what the replays need.
-fn config(args: &[&str], id: &str) -> Value {
-    let capabilities = json!([
-        "CAP_CHOWN",
-        "CAP_DAC_OVERRIDE",
-        "CAP_FOWNER",
-        "CAP_KILL",
-        "CAP_MKNOD",
-        "CAP_SETGID",
-        "CAP_SETUID",
-        "CAP_SYS_CHROOT"
-    ]);
-    json!({
-        "ociVersion": "1.0.2",
-        "process": {
-            "args": args,
-            "cwd": "/",
-            "user": {"uid": 0, "gid": 0},
-            "env": ["PATH=/bin"],
-            "capabilities": {
-                "bounding": capabilities, "effective": capabilities, "permitted": capabilities,
-            },
-        },
-        "root": {"path": "rootfs"},
-        "hostname": "inside",
-        "mounts": [
-            {"destination": "/proc", "type": "proc", "source": "proc"},
-            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
-             "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
-            {"destination": "/dev/pts", "type": "devpts", "source": "devpts",
-             "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]},
-            {"destination": "/sys", "type": "sysfs", "source": "sysfs",
-             "options": ["nosuid", "noexec", "nodev", "ro"]},
-        ],
-        "linux": {
-            "cgroupsPath": format!("/gantry-replay-{id}"),
-            "namespaces": [
-                {"type": "mount"}, {"type": "network"}, {"type": "uts"}, {"type": "pid"},
-                {"type": "ipc"},
-            ],
-            "resources": {"devices": [{"allow": false, "access": "rwm"}]},
-            "maskedPaths": ["/proc/kcore", "/proc/keys", "/proc/acpi", "/sys/firmware"],
-            "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
-        },
-    })
 }

@@ -8,10 +8,13 @@ pub mod bundle;
 pub mod race;
 pub mod runtime_tools;
 
+use std::cell::Cell;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 use tests_harness::reference::{archive, ctr};
 use tests_harness::terminal::Terminal;
-use tests_harness::{images, output_of};
+use tests_harness::{images, output_of, wait};
 
 /// Imports busybox into a containerd, original or ours.
 pub fn import_busybox(socket: &Path, scratch: &Path) {
@@ -22,55 +25,76 @@ pub fn import_busybox(socket: &Path, scratch: &Path) {
 /// Our shim, as containerd names it.
 pub const OURS: &str = "io.containerd.gantry.v2";
 
+/// containerd's own shim, as it names it.
+pub const STOCK: &str = "io.containerd.runc.v2";
+
 /// The name under which busybox is imported.
 pub const BUSYBOX: &str = "docker.io/library/busybox:latest";
 
-/// `ctr` runs, executes in, pauses, kills and deletes a container with this runtime.
+/// `ctr` runs, executes in, pauses, measures, kills and deletes a container with this runtime, which
+/// is told as options of `ctr run`.
 ///
 /// # Panics
 /// When one of them does not.
-pub fn ctr_tells_a_containers_life(socket: &Path, runtime: &str) {
+pub fn ctr_tells_a_containers_life(socket: &Path, runtime: &[&str]) {
     let ok = |arguments: &[&str]| output_of(&mut ctr(socket, arguments)).trim_end().to_owned();
-    assert_eq!(
-        ok(&["run", "--rm", "--runtime", runtime, BUSYBOX, "once", "echo", "hello"]),
-        "hello"
-    );
+    // runc's folder and the cgroups are the machine's, not a containerd's.
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let names =
+        ["once", "long", "tty"].map(|name| format!("{name}-{}-{number}", std::process::id()));
+    let [once, long, tty] = names.each_ref().map(String::as_str);
+    assert_eq!(ok(&run(runtime, &["--rm"], &[once, "echo", "hello"])), "hello");
 
-    let _ = ok(&["run", "-d", "--runtime", runtime, BUSYBOX, "long", "sleep", "1000"]);
+    let _ = ok(&run(runtime, &["-d", "--memory-limit", "67108864"], &[long, "sleep", "1000"]));
     let tasks = ok(&["task", "ls"]);
     assert!(
-        tasks.lines().any(|line| line.starts_with("long") && line.contains("RUNNING")),
+        tasks.lines().any(|line| line.starts_with(long) && line.contains("RUNNING")),
         "{tasks}"
     );
-    assert_eq!(ok(&["task", "exec", "--exec-id", "one", "long", "echo", "inside"]), "inside");
+    // ctr closes its end of the output once the process is deleted, whether it has read it or not.
+    let tries = Cell::new(0);
+    wait::until("an exec's output", Duration::from_secs(20), || {
+        let id = format!("echo-{}", tries.replace(tries.get() + 1));
+        let said = ok(&["task", "exec", "--exec-id", &id, long, "echo", "inside"]);
+        if said == "inside" { Ok(()) } else { Err(format!("{said:?}")) }
+    });
     let failed =
-        ctr(socket, &["task", "exec", "--exec-id", "two", "long", "sh", "-c", "exit 3"]).output();
+        ctr(socket, &["task", "exec", "--exec-id", "two", long, "sh", "-c", "exit 3"]).output();
     assert_eq!(failed.expect("start ctr").status.code(), Some(3));
-    let _ = ok(&["task", "pause", "long"]);
+    let _ = ok(&["task", "pause", long]);
     assert!(ok(&["task", "ls"]).contains("PAUSED"));
-    let _ = ok(&["task", "resume", "long"]);
-    // The stock shim has none where a v2 hierarchy stands beside v1.
-    if runtime == OURS {
-        assert!(ok(&["task", "metrics", "long"]).contains("memory."));
-    }
-    let ps = ok(&["task", "ps", "long"]);
+    let _ = ok(&["task", "resume", long]);
+    let metrics = ok(&["task", "metrics", long]);
+    assert!(metrics.contains("memory.") && metrics.contains("67108864"), "{metrics}");
+    let ps = ok(&["task", "ps", long]);
     assert_eq!(ps.lines().count(), 2, "{ps}");
-    let _ = ok(&["task", "kill", "-s", "SIGKILL", "long"]);
-    tests_harness::wait::until("the task to stop", std::time::Duration::from_secs(10), || {
+    let _ = ok(&["task", "kill", "-s", "SIGKILL", long]);
+    wait::until("the task to stop", Duration::from_secs(10), || {
         let tasks = ok(&["task", "ls"]);
         if tasks.contains("STOPPED") { Ok(()) } else { Err(tasks) }
     });
-    let _ = ok(&["task", "rm", "long"]);
-    let _ = ok(&["container", "rm", "long"]);
+    let _ = ok(&["task", "rm", long]);
+    let _ = ok(&["container", "rm", long]);
     assert_eq!(ok(&["container", "ls", "-q"]), "");
 
-    let line = format!(
-        "ctr -a {} -n test run --rm -t --runtime {runtime} {BUSYBOX} tty sh; echo status $?; sleep 100",
-        socket.display()
-    );
-    let terminal = Terminal::start(&line, 77, 22);
+    let terminal =
+        Terminal::run(&ctr(socket, &run(runtime, &["--rm", "-t"], &[tty, "sh"])), 77, 22);
     terminal.expect("#");
-    terminal.line("stty size; exit 4");
+    terminal.line("stty size");
     terminal.expect("22 77");
+    let exec = ["task", "exec", "-t", "--exec-id", "three", tty, "sh"];
+    let inner = Terminal::run(&ctr(socket, &exec), 66, 19);
+    inner.expect("#");
+    inner.line("stty size; exit 6");
+    inner.expect("19 66");
+    inner.expect("status 6");
+    terminal.resize(80, 24);
+    terminal.line("until [ \"$(stty size)\" = '24 80' ]; do :; done; exit 4");
     terminal.expect("status 4");
+}
+
+/// The words of a `ctr run`.
+fn run<'a>(runtime: &[&'a str], options: &[&'a str], command: &[&'a str]) -> Vec<&'a str> {
+    [&["run"], options, runtime, &[BUSYBOX], command].concat()
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tests_harness::cgroups::ONLY_V1;
 use tests_harness::{cache, output_of};
 
 const PACKAGE: &str = "github.com/opencontainers/runtime-tools";
@@ -129,7 +130,9 @@ impl Set {
         let programs = self.programs();
         let output = output_of(
             Command::new("unshare")
-                .args(["--mount", "--propagation", "private", "sh", "-c", SCRIPT, "sh"])
+                .args(["--mount", "--propagation", "private", "sh", "-c"])
+                .arg(format!("set -eu\n{ONLY_V1}{SCRIPT}"))
+                .arg("sh")
                 .arg(&programs)
                 .env("RUNTIME", runtime),
         );
@@ -152,23 +155,6 @@ fn outcomes(output: &str) -> BTreeMap<String, Outcome> {
 /// Containers that they leave behind are removed after each: their state is in a folder that only
 /// exists here.
 const SCRIPT: &str = r#"
-set -eu
-cgroups=$(mktemp -d)
-mount -t tmpfs tmpfs "$cgroups"
-for folder in /sys/fs/cgroup/*/; do
-    name=$(basename "$folder")
-    [ "$name" = unified ] && continue
-    mkdir "$cgroups/$name"
-    mount --bind "$folder" "$cgroups/$name"
-done
-for name in cpuset cpu cpuacct blkio memory devices freezer net_cls perf_event net_prio hugetlb pids; do
-    [ -e "$cgroups/$name" ] && continue
-    mkdir "$cgroups/$name"
-    mount -t cgroup -o "$name" "$name" "$cgroups/$name" 2>/dev/null || rmdir "$cgroups/$name"
-done
-[ -e "$cgroups/cpu,cpuacct" ] || ln -s cpu "$cgroups/cpu,cpuacct"
-mount --move "$cgroups" /sys/fs/cgroup
-rmdir "$cgroups"
 state=/run/$(basename "$RUNTIME")
 mkdir -p "$state"
 mount -t tmpfs tmpfs "$state"

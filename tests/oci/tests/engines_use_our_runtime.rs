@@ -1,107 +1,34 @@
-//! Debian's dockerd and podman run containers with our runtime in runc's place.
+//! Debian's engines run containers with our runtime in the place of runc and crun.
+//!
+//! `env TEST_GANTRY-RUNTIME=/usr/sbin/runc` proves the tests themselves.
 
 #![forbid(unsafe_code)]
 
+#[path = "engines_use_our_runtime/buildah.rs"]
+mod buildah;
+#[path = "engines_use_our_runtime/containerd.rs"]
+mod containerd;
+#[path = "engines_use_our_runtime/dockerd.rs"]
+mod dockerd;
+#[path = "engines_use_our_runtime/podman.rs"]
+mod podman;
+#[path = "engines_use_our_runtime/podman_rootless.rs"]
+mod podman_rootless;
+#[path = "engines_use_our_runtime/pods.rs"]
+mod pods;
+
 use std::process::Command;
-use tests_harness::reference::archive;
-use tests_harness::terminal::Terminal;
-use tests_harness::{Reference, images, output_of, programs};
+use tests_harness::describe;
 
-#[test]
-fn dockerd_runs_executes_pauses_and_stops_with_our_runtime() {
-    let runtime = programs().join("gantry-runtime");
-    let dockerd = Reference::dockerd(&["--add-runtime", &format!("gantry={}", runtime.display())]);
-    let tar = archive(&images::busybox(), "busybox:latest", dockerd.scratch());
-    let ok = |arguments: &[&str]| output_of(&mut dockerd.docker(arguments)).trim_end().to_owned();
-    let _ = ok(&["load", "-i", &tar.display().to_string()]);
-    assert_eq!(ok(&["run", "--rm", "--runtime", "gantry", "busybox", "echo", "hello"]), "hello");
-    let _ = ok(&[
-        "run",
-        "-d",
-        "--name",
-        "long",
-        "--runtime",
-        "gantry",
-        "-m",
-        "64m",
-        "busybox",
-        "sleep",
-        "1000",
-    ]);
-    assert_eq!(ok(&["exec", "long", "echo", "inside"]), "inside");
-    let _ = ok(&["pause", "long"]);
-    let _ = ok(&["unpause", "long"]);
-    let _ = ok(&["update", "--memory", "128m", "--memory-swap", "256m", "long"]);
-    assert_eq!(
-        ok(&["exec", "long", "cat", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]),
-        "134217728"
-    );
-    assert!(ok(&["top", "long"]).contains("sleep 1000"));
-    let _ = ok(&["stop", "-t", "0", "long"]);
-    assert_eq!(ok(&["inspect", "-f", "{{.State.ExitCode}}", "long"]), "137");
-    let _ = ok(&["rm", "long"]);
-    let failed = dockerd
-        .docker(&["run", "--rm", "--runtime", "gantry", "busybox", "nosuch"])
-        .output()
-        .unwrap();
-    assert_eq!(failed.status.code(), Some(127), "{}", tests_harness::describe(&failed));
+/// Where busybox is in podman's and buildah's storage.
+const IMAGE: &str = "localhost/busybox:latest";
 
-    let line = format!(
-        "docker -H {} run --rm -it --runtime gantry busybox sh; echo status $?; sleep 100",
-        dockerd.docker_host()
-    );
-    let terminal = Terminal::start(&line, 75, 21);
-    terminal.expect("#");
-    terminal.line("stty size; exit 4");
-    terminal.expect("21 75");
-    terminal.expect("status 4");
-}
+/// A program that ends with 7 when it is asked to, and says that it listens.
+const ENDS_WHEN_ASKED: &str = "trap 'exit 7' TERM; echo ready; while true; do sleep 0.1; done";
 
-#[test]
-fn podman_runs_executes_and_stops_with_our_runtime() {
-    let scratch = tempfile_folder();
-    let runtime = programs().join("gantry-runtime");
-    let podman = |arguments: &[&str]| {
-        let mut command = Command::new("podman");
-        command
-            .arg("--root")
-            .arg(scratch.join("data"))
-            .arg("--runroot")
-            .arg(scratch.join("run"))
-            .args([
-                "--storage-driver",
-                "overlay",
-                "--cgroup-manager",
-                "cgroupfs",
-                "--events-backend",
-                "file",
-            ])
-            .arg("--runtime")
-            .arg(&runtime)
-            .args(arguments);
-        command
-    };
-    let ok = |arguments: &[&str]| output_of(&mut podman(arguments)).trim_end().to_owned();
-    let tar = archive(&images::busybox(), "localhost/busybox:latest", &scratch);
-    let _ = ok(&["load", "-q", "-i", &tar.display().to_string()]);
-    let image = "localhost/busybox:latest";
-    let limits =
-        ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", "--network", "none"];
-    let run = |arguments: &[&str]| ok(&[&["run"], limits.as_slice(), arguments].concat());
-    assert_eq!(run(&["--rm", image, "echo", "hello"]), "hello");
-    let _ = run(&["-d", "--name", "long", image, "sleep", "1000"]);
-    assert_eq!(ok(&["exec", "long", "echo", "inside"]), "inside");
-    let _ = ok(&["pause", "long"]);
-    let _ = ok(&["unpause", "long"]);
-    let _ = ok(&["stop", "-t", "0", "long"]);
-    let _ = ok(&["rm", "long"]);
-    let _ = ok(&["system", "reset", "-f"]);
-    std::fs::remove_dir_all(&scratch).unwrap();
-}
-
-fn tempfile_folder() -> std::path::PathBuf {
-    let folder = std::env::temp_dir().join(format!("gantry-podman-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)
-        .unwrap_or_else(|error| panic!("create {}: {error}", folder.display()));
-    folder
+/// Runs a command that must end with this code; what it said.
+fn ends_with(code: i32, mut command: Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("start {command:?}: {error}"));
+    assert_eq!(output.status.code(), Some(code), "{command:?}: {}", describe(&output));
+    describe(&output)
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 
-const APPLETS: [&str; 6] = ["sh", "cat", "sleep", "echo", "dd", "true"];
+const APPLETS: [&str; 7] = ["sh", "cat", "sleep", "echo", "dd", "true", "test"];
 
 /// Writes a bundle to a folder; `cgroups_path` is its cgroup's.
 ///

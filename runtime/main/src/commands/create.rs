@@ -5,11 +5,16 @@ use crate::Global;
 use crate::arguments::{Flags, Parsed};
 use crate::failure::Failure;
 use crate::foreground::Foreground;
+use base_faults::{Step, reach, step};
 use base_oci::runtime::Spec;
 use kernel_sys::{CloneFlags, Cloned, clone3};
 use runtime_container::{CreateOptions, CreateRequest, Created, Stdio};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+
+const CREATED: &Step = step("runtime.run.created");
+const STARTED: &Step = step("runtime.run.started");
+const ENDED: &Step = step("runtime.run.ended");
 
 /// `create`.
 pub(crate) fn create(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
@@ -34,25 +39,33 @@ pub(crate) fn run(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
             "cannot allocate tty if runc will detach without setting console socket".to_owned(),
         ));
     }
-    let foreground = if is_detached {
-        None
-    } else {
-        if !parsed.flags.has("no-subreaper") {
-            let own = Some(rustix::process::getpid());
-            let _ = rustix::process::set_child_subreaper(own);
-        }
-        Some(Foreground::take_over()?)
-    };
+    let foreground = Foreground::for_container(is_detached, &parsed.flags)?;
     let created = make(global, id, prepared, "run failed: ")?;
+    reach(CREATED);
     if let Err(error) = runtime_container::start(&global.root, id) {
         let _ = runtime_container::delete(&global.root, id, true);
         return Err(Failure::during("run failed: ")(error));
     }
-    let Some(foreground) = foreground else { return Ok(0) };
+    reach(STARTED);
+    match foreground {
+        None => Ok(0),
+        Some(foreground) => follow(global, id, &foreground, created, &parsed.flags),
+    }
+}
+
+/// Waits for a container's end and removes it; its exit code.
+pub(super) fn follow(
+    global: &Global,
+    id: &str,
+    foreground: &Foreground,
+    created: Created,
+    flags: &Flags,
+) -> Result<u8, Failure> {
     let _holder = Holder::start(&created.namespaces);
     drop(created.namespaces);
     let code = foreground.wait(created.pid, &created.pidfd, created.console)?;
-    if !parsed.flags.has("keep") {
+    reach(ENDED);
+    if !flags.has("keep") {
         runtime_container::delete(&global.root, id, true)?;
     }
     Ok(code)
@@ -86,16 +99,16 @@ impl Holder {
     }
 }
 
-/// What both need.
-struct Prepared {
-    bundle: PathBuf,
-    spec: Spec,
-    options: CreateOptions,
-    wants_terminal: bool,
+/// What all that make a container need.
+pub(super) struct Prepared {
+    pub(super) bundle: PathBuf,
+    pub(super) spec: Spec,
+    pub(super) options: CreateOptions,
+    pub(super) wants_terminal: bool,
 }
 
 impl Prepared {
-    fn read(global: &Global, parsed: &Parsed) -> Result<Self, Failure> {
+    pub(super) fn read(global: &Global, parsed: &Parsed) -> Result<Self, Failure> {
         let bundle = PathBuf::from(parsed.flags.value("bundle").unwrap_or("."));
         let spec = document::config(&bundle)?;
         let wants_terminal = spec.process.as_ref().is_some_and(|process| process.terminal);
@@ -107,6 +120,7 @@ fn options(global: &Global, flags: &Flags) -> Result<CreateOptions, Failure> {
     Ok(CreateOptions {
         pid_file: flags.path("pid-file"),
         systemd_cgroup: global.systemd_cgroup,
+        rootless: global.rootless,
         no_pivot: flags.has("no-pivot"),
         no_new_keyring: flags.has("no-new-keyring"),
         preserve_fds: flags.number("preserve-fds")?.unwrap_or(0),

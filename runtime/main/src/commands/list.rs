@@ -4,6 +4,7 @@ use super::document;
 use crate::Global;
 use crate::arguments::Parsed;
 use crate::failure::Failure;
+use crate::privileges;
 use contracts_runtime_api::ListEntry;
 use std::fmt::Write as _;
 
@@ -27,8 +28,12 @@ pub(crate) fn list(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
 }
 
 fn entries(global: &Global) -> Result<Vec<ListEntry>, Failure> {
-    let folders = std::fs::read_dir(&global.root)
-        .map_err(|error| Failure::Other(format!("read {}: {error}", global.root.display())))?;
+    let folders = match std::fs::read_dir(&global.root) {
+        // Nobody has made a container yet.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        result => result
+            .map_err(|error| Failure::Other(format!("read {}: {error}", global.root.display())))?,
+    };
     let mut entries = Vec::new();
     for folder in folders.flatten() {
         let Ok(id) = folder.file_name().into_string() else { continue };
@@ -43,7 +48,7 @@ fn entries(global: &Global) -> Result<Vec<ListEntry>, Failure> {
             rootfs: state.rootfs,
             created: state.created,
             annotations: state.annotations,
-            owner: if state.owner.is_empty() { "root".to_owned() } else { state.owner },
+            owner: privileges::user_name(&state.owner),
         });
     }
     entries.sort_by(|a, b| a.id.cmp(&b.id));

@@ -43,7 +43,6 @@ fn rootless() -> Result<Value, Failure> {
         namespaces.push(json!({"type": "user"}));
     }
     if let Some(mounts) = spec["mounts"].as_array_mut() {
-        mounts.retain(|mount| mount["destination"] != "/sys/fs/cgroup");
         for mount in mounts {
             if mount["destination"] == "/sys" {
                 *mount = json!({
@@ -51,8 +50,11 @@ fn rootless() -> Result<Value, Failure> {
                     "options": ["rbind", "nosuid", "noexec", "nodev", "ro"],
                 });
             } else if let Some(options) = mount.get_mut("options").and_then(Value::as_array_mut) {
-                // A group that is not mapped.
-                options.retain(|option| option != "gid=5");
+                // Ids that are not mapped.
+                options.retain(|option| {
+                    let option = option.as_str().unwrap_or_default();
+                    !option.starts_with("gid=") && !option.starts_with("uid=")
+                });
             }
         }
     }
@@ -74,6 +76,10 @@ mod tests {
         assert!(linux.resources.is_none() && linux.uid_mappings.len() == 1);
         let kinds: Vec<_> = linux.namespaces.iter().map(|namespace| namespace.kind).collect();
         assert!(kinds.contains(&NamespaceKind::User) && !kinds.contains(&NamespaceKind::Network));
-        assert!(spec.mounts.iter().all(|mount| mount.destination != "/sys/fs/cgroup"));
+        let mount = |place| spec.mounts.iter().find(|mount| mount.destination == place).unwrap();
+        assert_eq!(mount("/sys").fstype, "none");
+        // It hides the cgroups that the bind mount of /sys shows.
+        assert_eq!(mount("/sys/fs/cgroup").fstype, "cgroup");
+        assert!(!mount("/dev/pts").options.contains(&"gid=5".to_owned()));
     }
 }

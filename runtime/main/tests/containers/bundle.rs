@@ -1,16 +1,20 @@
 //! A bundle with a busybox root, and the built program that runs it.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+use tests_harness::bundle::configuration;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_gantry-runtime");
 const APPLETS: [&str; 22] = [
     "sh", "true", "false", "cat", "echo", "id", "ls", "mkdir", "sleep", "touch", "tty", "stty",
     "hostname", "grep", "rmdir", "chroot", "ip", "mknod", "readlink", "dd", "test", "kill",
 ];
+
+/// What the tests' processes may do.
+const CAPABILITIES: [&str; 5] = ["CAP_CHOWN", "CAP_KILL", "CAP_SETUID", "CAP_SETGID", "CAP_MKNOD"];
 
 /// A bundle of its own folder, id, state root and cgroup, all removed with it.
 pub(crate) struct Bundle {
@@ -19,6 +23,8 @@ pub(crate) struct Bundle {
     pub(crate) id: String,
     /// `config.json`, written when a command is run.
     pub(crate) config: Value,
+    /// What runs the runtime: nothing, or a program with arguments that becomes somebody else.
+    pub(crate) caller: Vec<String>,
 }
 
 /// What a command printed and how it ended.
@@ -55,8 +61,8 @@ impl Bundle {
             std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).unwrap();
         }
         std::fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
-        let config = config(args, &id);
-        Self { folder, id, config }
+        let config = configuration(args, &format!("/{GROUP}/{id}"), &CAPABILITIES);
+        Self { folder, id, config, caller: Vec::new() }
     }
 
     /// The bundle's folder.
@@ -77,9 +83,14 @@ impl Bundle {
     /// A command line of the runtime.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         std::fs::write(self.path().join("config.json"), self.config.to_string()).unwrap();
-        // Another runtime, to prove the tests themselves on.
-        let program = std::env::var_os("TEST_RUNTIME").unwrap_or_else(|| PROGRAM.into());
-        let mut command = Command::new(program);
+        let mut command = match self.caller.split_first() {
+            None => Command::new(program()),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest);
+                command
+            }
+        };
         command.arg("--root").arg(self.state_root()).args(args).current_dir(self.path());
         command.stdin(Stdio::null());
         command
@@ -172,45 +183,10 @@ impl Drop for Bundle {
     }
 }
 
+/// The runtime; another where one is named, to prove the tests themselves on.
+pub(crate) fn program() -> PathBuf {
+    std::env::var_os("TEST_RUNTIME").unwrap_or_else(|| PROGRAM.into()).into()
+}
+
 /// Parent of the tests' cgroups.
 const GROUP: &str = "gantry-runtime-tests";
-
-/// A configuration as Docker writes them, cut to what a test needs.
-fn config(args: &[&str], id: &str) -> Value {
-    let capabilities = json!(["CAP_CHOWN", "CAP_KILL", "CAP_SETUID", "CAP_SETGID", "CAP_MKNOD"]);
-    json!({
-        "ociVersion": "1.0.2",
-        "process": {
-            "args": args,
-            "cwd": "/",
-            "user": {"uid": 0, "gid": 0},
-            "env": ["PATH=/bin"],
-            "capabilities": {
-                "bounding": capabilities, "effective": capabilities, "permitted": capabilities,
-            },
-        },
-        "root": {"path": "rootfs"},
-        "hostname": "inside",
-        "mounts": [
-            {"destination": "/proc", "type": "proc", "source": "proc"},
-            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
-             "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
-            {"destination": "/dev/pts", "type": "devpts", "source": "devpts",
-             "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]},
-            {"destination": "/dev/shm", "type": "tmpfs", "source": "shm",
-             "options": ["nosuid", "noexec", "nodev", "mode=1777"]},
-            {"destination": "/sys", "type": "sysfs", "source": "sysfs",
-             "options": ["nosuid", "noexec", "nodev", "ro"]},
-        ],
-        "linux": {
-            "cgroupsPath": format!("/{GROUP}/{id}"),
-            "namespaces": [
-                {"type": "mount"}, {"type": "network"}, {"type": "uts"}, {"type": "pid"},
-                {"type": "ipc"},
-            ],
-            "resources": {"devices": [{"allow": false, "access": "rwm"}]},
-            "maskedPaths": ["/proc/kcore", "/proc/keys", "/proc/acpi", "/sys/firmware"],
-            "readonlyPaths": ["/proc/sys", "/proc/sysrq-trigger"],
-        },
-    })
-}

@@ -57,7 +57,8 @@ fn an_image_keeps_what_its_labels_lead_to_until_it_is_deleted() {
         tx.insert("a", &snapshot(3, "other", "base", Kind::Committed, 9_999))
     });
     // The config's record in `b` goes, its file stays for `a`.
-    let expected = Garbage { blobs: vec!["stray".into()], snapshots: vec![3], images: Vec::new() };
+    let expected =
+        Garbage { blobs: vec!["stray".into()], snapshots: vec![3], ..Garbage::default() };
     assert_eq!(garbage, expected);
     assert!(store.find::<content::Info>("b", "config").unwrap().is_none());
 
@@ -83,6 +84,25 @@ fn containers_and_new_active_snapshots_are_kept() {
         tx.insert("a", &container)
     });
     assert_eq!(garbage.snapshots, [4]);
+}
+
+#[test]
+fn layers_that_only_a_container_keeps_are_told_of() {
+    let (store, _state) = store();
+    let garbage = change(&store, |tx| {
+        tx.insert("a", &image("i", "m"))?;
+        tx.insert("a", &blob("m", &[("containerd.io/gc.ref.snapshot.overlayfs", "layer")]))?;
+        tx.insert("a", &snapshot(1, "layer", "", Kind::Committed, 9_999))?;
+        let mut own = snapshot(2, "own", "layer", Kind::Active, 9_999);
+        own.labels.insert(GC_ROOT.to_owned(), "1".to_owned());
+        tx.insert("a", &own)
+    });
+    assert_eq!(garbage, Garbage::default(), "the image keeps its layer");
+    let garbage = change(&store, |tx| tx.remove::<Image>("a", "i").map(drop));
+    assert!(garbage.snapshots.is_empty() && garbage.awaits_snapshot, "{garbage:?}");
+    let own = SnapshotRecord::key_of("overlayfs", "own");
+    let garbage = change(&store, |tx| tx.remove::<SnapshotRecord>("a", &own).map(drop));
+    assert_eq!((garbage.snapshots.as_slice(), garbage.awaits_snapshot), (&[1][..], false));
 }
 
 #[test]

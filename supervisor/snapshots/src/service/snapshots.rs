@@ -23,13 +23,20 @@ const PAGE: usize = 100;
 pub struct SnapshotsService {
     snapshotters: Vec<Arc<dyn Snapshotter>>,
     events: Exchange,
+    removed: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl SnapshotsService {
     /// A service over these snapshotters; each is found by its name.
     #[must_use]
     pub fn new(snapshotters: Vec<Arc<dyn Snapshotter>>) -> Self {
-        Self { snapshotters, events: Exchange::default() }
+        Self { snapshotters, events: Exchange::default(), removed: Arc::new(|| ()) }
+    }
+
+    /// The same, calling this after a client removed a snapshot.
+    #[must_use]
+    pub fn when_removed(self, removed: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { removed: Arc::new(removed), ..self }
     }
 
     /// The same, telling on this exchange what it changed.
@@ -132,11 +139,12 @@ impl Snapshots for SnapshotsService {
         let namespace = namespace(request.metadata())?;
         let RemoveSnapshotRequest { snapshotter, key } = request.into_inner();
         let (snapshotter, of) = (self.find(&snapshotter)?, snapshotter);
-        let events = self.events.clone();
+        let (events, removed) = (self.events.clone(), self.removed.clone());
         blocking(move || {
             snapshotter.remove(&namespace, &key)?;
             let event = SnapshotRemove { key, snapshotter: of };
             events.publish(&namespace, topics::SNAPSHOT_REMOVE, &event);
+            removed();
             Ok::<_, SnapshotError>(())
         })
         .await?;

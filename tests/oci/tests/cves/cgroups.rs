@@ -4,7 +4,8 @@ use serde_json::json;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use tests_oci::bundle::Bundle;
+use std::process::Command;
+use tests_oci::bundle::{Bundle, runtime};
 
 /// GHSA-g54h-m393-cpwq: no list of rules makes everything allowed but what it names. Here on cgroup
 /// v1; `tests/vm` looks at the program of cgroup v2.
@@ -64,6 +65,59 @@ fn cgroups_that_are_shown_read_only_cannot_be_written() {
         let what = format!("{own_cgroup_namespace} {own_user_namespace}: {ended:?}");
         let count: usize = ended.out.trim_end().parse().unwrap_or_else(|_| panic!("{what}"));
         assert!(count > 0, "{what}");
+    }
+}
+
+/// CVE-2023-25809, as an ordinary user: whose cgroups are the user's own must not be writable through
+/// a bind mount of `/sys`, whether the runtime is called outside of a user namespace or, as rootless
+/// engines do, inside of one.
+#[test]
+fn an_ordinary_users_cgroups_cannot_be_written_from_inside() {
+    let name = format!("gantry-replay-delegated-{}", std::process::id());
+    let group = Path::new("/sys/fs/cgroup/pids").join(name);
+    fs::create_dir_all(group.join("sibling")).unwrap();
+    let mut all = Vec::new();
+    for (enter_user_namespace, namespace) in
+        [("", json!({"type": "user"})), ("unshare --user --map-root-user --mount", json!(null))]
+    {
+        let mut bundle = Bundle::script(
+            "for file in $(find /sys -name cgroup.procs); do
+                (echo 0 >$file) 2>/dev/null && echo joined $file
+             done; mkdir /sys/fs/cgroup/pids/more 2>/dev/null; echo $?",
+        );
+        let sys = bundle.config["mounts"].as_array_mut().unwrap();
+        sys.retain(|mount| mount["destination"] != "/sys");
+        bundle.add_mount("/sys", "none", Path::new("/sys"), &["rbind", "nosuid", "noexec", "ro"]);
+        bundle.add_mount("/sys/fs/cgroup", "cgroup", Path::new("cgroup"), &["ro", "nosuid"]);
+        let linux = &mut bundle.config["linux"];
+        linux.as_object_mut().unwrap().remove("cgroupsPath");
+        let own_only = json!([{"containerID": 0, "hostID": 4242, "size": 1}]);
+        let namespaces = linux["namespaces"].as_array_mut().unwrap();
+        if !namespace.is_null() {
+            namespaces.push(namespace);
+            linux["uidMappings"] = own_only.clone();
+            linux["gidMappings"] = own_only;
+        }
+        // Where it was built that user may not go.
+        let program = bundle.path().join("runtime");
+        fs::copy(runtime(), &program).unwrap();
+        let run = bundle.command(&program, &["run", "ID"]);
+        let script = format!(
+            "chown -R 4242:4242 {} .; echo $$ >{}/cgroup.procs
+             exec setpriv --reuid 4242 --regid 4242 --clear-groups {enter_user_namespace} \"$@\"",
+            group.display(),
+            group.display(),
+        );
+        let mut caller = Command::new("sh");
+        caller.args(["-c", &script, "sh"]).arg(run.get_program()).args(run.get_args());
+        caller.current_dir(bundle.path());
+        let ended = bundle.end_of(caller);
+        all.push(ended);
+    }
+    fs::remove_dir(group.join("sibling")).unwrap();
+    fs::remove_dir(group).unwrap();
+    for ended in all {
+        assert_eq!(ended.out, "1\n", "{ended:?}");
     }
 }
 

@@ -1,0 +1,301 @@
+//! CRIU, the program that writes processes to files and makes them again
+//! (<https://criu.org>), and the conversation with it.
+//!
+//! It is started for one request (`criu swrk`), in a mount namespace of its own where it finds the
+//! container's root as a mount, as it wants it; what it says on the way are steps of its work that
+//! it waits at.
+
+mod message;
+
+pub(crate) use message::{Answer, Kind, Message};
+
+use crate::error::{Error, refused};
+use base_oci::runtime::{Mount, Spec};
+use kernel_sys::{Cloned, NamespaceFlags, clone3, signals};
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat};
+use rustix::io::FdFlags;
+use rustix::mount::{MountPropagationFlags, mount_bind_recursive, mount_change};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Longest answer.
+const MAX_ANSWER: usize = 64 * 1024;
+/// The annotation that names a configuration file of CRIU's (runc's).
+const CONFIGURATION: &str = "org.criu.config";
+
+/// What checkpoint and restore have in common: most are CRIU's own options.
+#[derive(Clone, Debug, Default)]
+pub struct CriuOptions {
+    /// Folder of the image.
+    pub image: PathBuf,
+    /// Folder of CRIU's log and passing files; by default the image's.
+    pub work: Option<PathBuf>,
+    /// Take along established TCP connections.
+    pub tcp_established: bool,
+    /// Drop TCP connections that are not established yet.
+    pub tcp_skip_in_flight: bool,
+    /// Unix sockets may be connected to the outside.
+    pub external_unix_sockets: bool,
+    /// The container's session or terminal is its caller's.
+    pub shell_job: bool,
+    /// Take along file locks.
+    pub file_locks: bool,
+    /// Free what has been read or written twice.
+    pub auto_dedup: bool,
+    /// Leave memory where it is until it is used.
+    pub lazy_pages: bool,
+    /// What is done about cgroups.
+    pub cgroups: CgroupsMode,
+    /// Leave the network namespace empty.
+    pub empty_network: bool,
+    /// Security profile to restore instead of the one in the image, `type:name`.
+    pub lsm_profile: Option<String>,
+    /// SELinux label of restored mounts.
+    pub lsm_mount_context: Option<String>,
+}
+
+/// What CRIU does about cgroups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CgroupsMode {
+    /// Restores properties of those that it makes.
+    #[default]
+    Soft,
+    /// Restores all properties.
+    Full,
+    /// Restores all properties, and wants every cgroup to be new.
+    Strict,
+    /// Leaves processes where they are.
+    Ignore,
+}
+
+impl CriuOptions {
+    /// Opens the image's folder and that of the log.
+    pub(crate) fn folders(&self) -> Result<[Inherited; 2], Error> {
+        let open = |path: &Path| -> Result<Inherited, Error> {
+            let opened = open_folder(path).map_err(refused(format!("open {}", path.display())))?;
+            Ok(Inherited { opened, path: path.to_owned() })
+        };
+        Ok([open(&self.image)?, open(self.log_folder())?])
+    }
+
+    fn log_folder(&self) -> &Path {
+        self.work.as_deref().unwrap_or(&self.image)
+    }
+
+    /// The options as CRIU wants them.
+    pub(crate) fn message(&self, folders: &[Inherited; 2], spec: &Spec, log: &str) -> Message {
+        const VERBOSE: i32 = 4;
+        let mode = match self.cgroups {
+            CgroupsMode::Ignore => 0,
+            CgroupsMode::Soft => 3,
+            CgroupsMode::Full => 4,
+            CgroupsMode::Strict => 5,
+        };
+        let new_network = i32::try_from(NamespaceFlags::NETWORK.bits()).unwrap_or_default();
+        let mut options = Message::default();
+        options
+            .number(1, folders[0].opened.as_raw_fd())
+            .flag(4, self.external_unix_sockets)
+            .flag(5, self.tcp_established)
+            .flag(7, self.shell_job)
+            .flag(8, self.file_locks)
+            .number(9, VERBOSE)
+            .text(10, log)
+            .flag(12, true)
+            .flag(16, self.auto_dedup)
+            .number(17, folders[1].opened.as_raw_fd())
+            .flag(24, true)
+            .number(34, mode)
+            .number(38, if self.empty_network { new_network } else { 0 })
+            .flag(46, self.tcp_skip_in_flight)
+            .flag(48, self.lazy_pages)
+            .flag(50, true)
+            .optional(51, spec.annotations.get(CONFIGURATION).map(String::as_str))
+            .optional(53, self.lsm_profile.as_deref())
+            .optional(63, self.lsm_mount_context.as_deref());
+        options
+    }
+
+    /// What an answer that is no success means.
+    pub(crate) fn failure(&self, answer: &Answer, log: &str) -> Error {
+        let text = match answer.message.trim() {
+            "" => "no reason given",
+            text => text,
+        };
+        let log = self.log_folder().join(log);
+        Error::Criu(format!("{text} (errno {}); its log: {}", answer.errno, log.display()))
+    }
+}
+
+/// A folder that CRIU finds open under the same number. It mounts things in it, so it must be opened
+/// again in its mount namespace.
+#[derive(Debug)]
+pub(crate) struct Inherited {
+    opened: OwnedFd,
+    path: PathBuf,
+}
+
+fn open_folder(path: &Path) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty())
+}
+
+/// The mounts that are made of something outside the container: where in the container, and of
+/// what. CRIU takes down only their names.
+pub(crate) fn external_mounts(
+    spec: &Spec,
+    bundle: &Path,
+    cgroups: &runtime_cgroups::Record,
+) -> Vec<(String, PathBuf)> {
+    let mut found = Vec::new();
+    for mount in &spec.mounts {
+        let destination = format!("/{}", mount.destination.trim_matches('/'));
+        if is_bind(mount) {
+            found.push((destination, bundle.join(&mount.source)));
+        } else if matches!(mount.fstype.as_str(), "cgroup" | "cgroup2") {
+            for hierarchy in &cgroups.hierarchies {
+                if cgroups.unified {
+                    found.push((destination.clone(), hierarchy.path.clone()));
+                } else if !hierarchy.controllers.is_empty() {
+                    let inner = format!("{destination}/{}", hierarchy.name);
+                    found.push((inner, hierarchy.path.clone()));
+                }
+            }
+        }
+    }
+    found
+}
+
+pub(crate) fn is_bind(mount: &Mount) -> bool {
+    mount.fstype == "bind"
+        || mount.options.iter().any(|option| option == "bind" || option == "rbind")
+}
+
+/// A running CRIU.
+pub(crate) struct Criu {
+    socket: OwnedFd,
+    process: OwnedFd,
+}
+
+impl Criu {
+    /// Starts it; `root` is a mount there, the others are open there under the same numbers.
+    pub(crate) fn start(
+        root: &Path,
+        mut folders: [Inherited; 2],
+        others: &[&OwnedFd],
+    ) -> Result<Self, Error> {
+        let program = find().ok_or(Error::NoCriu)?;
+        let (ours, theirs) = pair().map_err(refused("make a socket pair"))?;
+        match clone3(NamespaceFlags::MOUNT, None).map_err(refused("clone a process for criu"))? {
+            Cloned::Parent { pidfd, .. } => {
+                drop(theirs);
+                let heard = kernel_sys::message::receive(&ours, &mut [0_u8; 1]);
+                let (_, sockets) = heard.map_err(refused("hear from criu"))?;
+                let socket = sockets.into_iter().next();
+                let failed = || Error::Criu("it could not be started".to_owned());
+                Ok(Self { socket: socket.ok_or_else(failed)?, process: pidfd })
+            }
+            Cloned::Child => {
+                let Err(errno) = become_criu(&program, root, &theirs, &mut folders, others);
+                let text = format!("start {}: {errno}\n", program.to_string_lossy());
+                let _ = rustix::io::write(rustix::stdio::stderr(), text.as_bytes());
+                kernel_sys::exit_now(1)
+            }
+        }
+    }
+
+    /// Asks for something and answers every step with `at`, until it is done; the last answer.
+    pub(crate) fn ask(
+        &self,
+        kind: Kind,
+        options: &Message,
+        mut at: impl FnMut(&Answer, Vec<OwnedFd>) -> Result<(), Error>,
+    ) -> Result<Answer, Error> {
+        let mut request = Message::default();
+        request.number(1, kind as i32).message(2, options);
+        self.send(&request)?;
+        let mut buffer = vec![0; MAX_ANSWER];
+        loop {
+            let (length, descriptors) = kernel_sys::message::receive(&self.socket, &mut buffer)
+                .map_err(refused("hear from criu"))?;
+            if length == 0 {
+                return Err(Error::Criu("it ended without an answer".to_owned()));
+            }
+            let answer = Answer::read(&buffer[..length])
+                .map_err(|error| Error::Criu(format!("an answer that cannot be read: {error}")))?;
+            if answer.kind != Kind::Notify as i32 {
+                return Ok(answer);
+            }
+            at(&answer, descriptors)?;
+            let mut done = Message::default();
+            done.number(1, Kind::Notify as i32).flag(3, true);
+            self.send(&done)?;
+        }
+    }
+
+    fn send(&self, message: &Message) -> Result<(), Error> {
+        kernel_sys::message::send(&self.socket, message.as_bytes(), &[])
+            .map_err(refused("speak to criu"))
+    }
+}
+
+impl Drop for Criu {
+    /// It ends when nobody speaks to it any more; what it was at is given up.
+    fn drop(&mut self) {
+        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
+        let _ = waitid(WaitId::PidFd(self.process.as_fd()), WaitIdOptions::EXITED);
+    }
+}
+
+/// Where the program is.
+fn find() -> Option<CString> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join("criu"))
+        .find(|file| accessat(CWD, file, Access::EXEC_OK, AtFlags::empty()).is_ok())
+        .and_then(|file| CString::new(file.as_os_str().as_bytes()).ok())
+}
+
+fn pair() -> rustix::io::Result<(OwnedFd, OwnedFd)> {
+    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+}
+
+/// CRIU looks for the descriptors that it is told of in the process that made its socket, and must not
+/// find folders of another mount namespace: so that is this one, which hands `parent` the other end.
+fn become_criu(
+    program: &CString,
+    root: &Path,
+    parent: &OwnedFd,
+    folders: &mut [Inherited; 2],
+    others: &[&OwnedFd],
+) -> rustix::io::Result<std::convert::Infallible> {
+    signals::reset();
+    // What is mounted here stays here.
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", private)?;
+    mount_bind_recursive(root, root)?;
+    mount_change(root, private)?;
+    for Inherited { opened, path } in folders {
+        rustix::io::dup2(open_folder(path)?, opened)?;
+    }
+    let (socket, other_end) = pair()?;
+    kernel_sys::message::send(parent, b"S", &[other_end.as_fd()])?;
+    drop(other_end);
+    for descriptor in others.iter().copied().chain([&socket]) {
+        rustix::io::fcntl_setfd(descriptor, FdFlags::empty())?;
+    }
+    let words = ["criu".to_owned(), "swrk".to_owned(), socket.as_raw_fd().to_string()];
+    let args: Vec<CString> = words.into_iter().filter_map(|word| CString::new(word).ok()).collect();
+    let env: Vec<CString> = std::env::vars_os()
+        .filter_map(|(mut name, value)| {
+            name.push("=");
+            name.push(value);
+            CString::new(name.as_bytes()).ok()
+        })
+        .collect();
+    kernel_sys::execve(program, &args, &env)
+}

@@ -1,0 +1,346 @@
+//! The runtime, the container's process, and whoever called the runtime are killed at each step of
+//! its hand-shake. The state stays true, everything can be removed, and the id can be used again.
+
+use crate::bundle::Bundle;
+use crate::wait_for;
+use base_faults::{GO_ON, Operation, Program, STEPS, Step};
+use rustix::fs::{CWD, FileType, Mode};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// Who dies when a step is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Victim {
+    /// The process that reached it, at once.
+    Itself,
+    /// The runtime that reached it, when its child waits for more or has ended.
+    Late,
+    /// The runtime's parent.
+    Caller,
+    /// The other side of the hand-shake: the container's process, or the runtime.
+    Other,
+    /// The container's init, during an exec.
+    Container,
+}
+
+#[test]
+fn anybody_may_die_during_create() {
+    let victims = [Victim::Itself, Victim::Late, Victim::Caller, Victim::Other];
+    at_each_step_of(Operation::Create, &victims);
+}
+
+#[test]
+fn anybody_may_die_during_start() {
+    at_each_step_of(Operation::Start, &[Victim::Itself, Victim::Caller, Victim::Other]);
+}
+
+#[test]
+fn anybody_may_die_during_run() {
+    at_each_step_of(Operation::Run, &[Victim::Itself, Victim::Caller, Victim::Other]);
+}
+
+#[test]
+fn anybody_may_die_during_exec() {
+    let victims = [Victim::Itself, Victim::Late, Victim::Caller, Victim::Other, Victim::Container];
+    at_each_step_of(Operation::Exec, &victims);
+}
+
+#[test]
+fn anybody_may_die_during_delete() {
+    at_each_step_of(Operation::Delete, &[Victim::Itself, Victim::Caller, Victim::Other]);
+}
+
+fn at_each_step_of(operation: Operation, victims: &[Victim]) {
+    let is_ours = |step: &&Step| {
+        matches!(step.program, Program::Runtime | Program::Init) && step.operation == operation
+    };
+    for step in STEPS.iter().filter(is_ours) {
+        // A child that waits for nothing does not stay for a dead runtime.
+        let has_late = step.program == Program::Runtime;
+        for victim in victims.iter().filter(|victim| has_late || **victim != Victim::Late) {
+            eprintln!("{}: {victim:?}", step.name);
+            Scene::new(step).play(*victim);
+        }
+    }
+}
+
+/// A container whose runtime passes an armed step.
+struct Scene {
+    bundle: Bundle,
+    faults: PathBuf,
+    step: &'static Step,
+}
+
+impl Scene {
+    fn new(step: &'static Step) -> Self {
+        // It leaves a mark when its program runs.
+        let ends = if step.operation == Operation::Run { "" } else { "; sleep 1000" };
+        let mut bundle = Bundle::script(&format!(": > /ran{ends}"));
+        // Without hooks the container's process gets ahead of the runtime.
+        if step.name.contains("hooks") {
+            let hook = json!([{"path": "/bin/true"}]);
+            bundle.config["hooks"] =
+                json!({"createRuntime": hook, "createContainer": hook, "startContainer": hook});
+        }
+        let faults = bundle.path().join("faults");
+        std::fs::create_dir(&faults).unwrap();
+        Self { bundle, faults, step }
+    }
+
+    fn play(&self, victim: Victim) {
+        let bundle = &self.bundle;
+        if self.step.operation == Operation::Delete {
+            // So that there is a container's end to be waited for.
+            std::fs::write(bundle.rootfs().join("ran"), "").unwrap();
+        }
+        match self.step.operation {
+            Operation::Create | Operation::Run => {}
+            Operation::Start => self.succeed(&["create", "ID"]),
+            _ => {
+                self.succeed(&["create", "ID"]);
+                self.succeed(&["start", "ID"]);
+            }
+        }
+        let hold = self.arm(victim);
+        let mut caller = self.call();
+        let reached = self.faults.join(format!("{}.reached", self.step.name));
+        wait_for(self.step.name, || reached.exists().then_some(()));
+        let runtime = children(caller.id()).into_iter().next();
+        if hold.is_some() {
+            self.says_running_only_if_it_runs();
+        }
+        if victim == Victim::Late {
+            wait_for("the child to wait", || {
+                children(runtime?.cast_unsigned()).iter().all(|pid| waits(*pid)).then_some(())
+            });
+        }
+        if let Some(target) = self.find(victim, &caller, runtime) {
+            let _ = kill_process(Pid::from_raw(target).unwrap(), Signal::KILL);
+        }
+        if let Some(mut hold) = hold.map(File::from) {
+            hold.write_all(GO_ON.as_bytes()).unwrap();
+            // It is kept until nobody needs it any more.
+            self.settle(&mut caller, runtime);
+        } else {
+            self.settle(&mut caller, runtime);
+        }
+        std::fs::remove_file(&reached).unwrap();
+        self.state_is_true();
+        self.can_be_removed();
+        self.can_be_made_again();
+    }
+
+    /// Arms the step: its passer dies, or waits.
+    fn arm(&self, victim: Victim) -> Option<OwnedFd> {
+        let path = self.faults.join(self.step.name);
+        if victim == Victim::Itself {
+            std::fs::write(path, "").unwrap();
+            return None;
+        }
+        rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
+        Some(rustix::fs::open(path, flags, Mode::empty()).unwrap())
+    }
+
+    /// Has a process that can be killed call the runtime.
+    fn call(&self) -> Child {
+        let id = self.bundle.id.as_str();
+        let pid_file = self.bundle.path().join("pid");
+        let args = match self.step.operation {
+            Operation::Create => vec!["create", "--pid-file", pid_file.to_str().unwrap(), id],
+            Operation::Start => vec!["start", id],
+            Operation::Run => vec!["run", id],
+            Operation::Exec => vec!["exec", "--pid-file", pid_file.to_str().unwrap(), id, "true"],
+            Operation::Delete => vec!["delete", "--force", id],
+            _ => panic!("not the runtime's"),
+        };
+        let runtime = self.bundle.command(&args);
+        let mut caller = Command::new("/bin/sh");
+        caller.args(["-c", "\"$@\"; exit $?", "sh"]).arg(runtime.get_program());
+        caller.args(runtime.get_args()).current_dir(self.bundle.path());
+        caller.env(base_faults::VARIABLE, &self.faults);
+        let null = || Stdio::null();
+        caller.stdin(null()).stdout(null()).stderr(null()).spawn().unwrap()
+    }
+
+    fn succeed(&self, args: &[&str]) {
+        let args: Vec<&str> = args
+            .iter()
+            .map(|arg| if *arg == "ID" { self.bundle.id.as_str() } else { arg })
+            .collect();
+        let mut command = self.bundle.command(&args);
+        command.env(base_faults::VARIABLE, &self.faults);
+        command.stdout(Stdio::null());
+        assert!(command.status().unwrap().success(), "{}: {args:?}", self.step.name);
+    }
+
+    /// The process to be killed; nothing where it is dead already, or not there yet.
+    fn find(&self, victim: Victim, caller: &Child, runtime: Option<i32>) -> Option<i32> {
+        let init = || self.record().and_then(|record| record["pid"].as_i64()).map(|pid| pid as i32);
+        match victim {
+            Victim::Itself => None,
+            Victim::Late => runtime,
+            Victim::Caller => i32::try_from(caller.id()).ok(),
+            Victim::Container => init(),
+            Victim::Other if self.step.program == Program::Init => runtime,
+            Victim::Other => match self.step.operation {
+                Operation::Start | Operation::Delete => init(),
+                _ => children(runtime?.cast_unsigned()).into_iter().next(),
+            }
+            .filter(|pid| *pid > 0),
+        }
+    }
+
+    /// Waits until caller and runtime have ended.
+    fn settle(&self, caller: &mut Child, runtime: Option<i32>) {
+        wait_for("the caller's end", || caller.try_wait().unwrap());
+        if let Some(runtime) = runtime {
+            wait_for("the runtime's end", || (!lives(runtime)).then_some(()));
+        }
+    }
+
+    fn record(&self) -> Option<Value> {
+        let path = self.bundle.state_root().join(&self.bundle.id).join("state.json");
+        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    }
+
+    /// The state document; nothing when there is no container.
+    fn state(&self) -> Option<Value> {
+        let ended = self.bundle.runtime(&["state", "ID"]);
+        if ended.code != 0 {
+            assert!(ended.err.contains("container does not exist"), "{ended:?}");
+            return None;
+        }
+        Some(serde_json::from_str(&ended.out).unwrap())
+    }
+
+    fn state_is_true(&self) {
+        let (bundle, step) = (&self.bundle, self.step.name);
+        let settled = wait_for("the creation's end", || {
+            let state = self.state();
+            let is_settled = state.as_ref().is_none_or(|state| state["status"] != "creating");
+            is_settled.then_some(state)
+        });
+        let Some(state) = settled else { return };
+        let status = state["status"].as_str().unwrap();
+        self.says_running_only_if_it_runs();
+        let pid = state["pid"].as_i64().unwrap();
+        assert_eq!(pid == 0, status == "stopped", "{step}: {state}");
+        if pid != 0 {
+            let cgroup = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+            assert!(cgroup.contains(&bundle.id), "{step}: {pid} is somebody else");
+        }
+        if self.step.operation == Operation::Exec && status == "running" {
+            bundle.succeed(&["exec", "ID", "true"]);
+        }
+        if self.step.operation == Operation::Create
+            && let Ok(written) = std::fs::read_to_string(bundle.path().join("pid"))
+            && pid != 0
+        {
+            assert_eq!(written, pid.to_string(), "{step}");
+        }
+    }
+
+    fn says_running_only_if_it_runs(&self) {
+        if self.state().is_some_and(|state| state["status"] == "running") {
+            let mark = self.bundle.rootfs().join("ran");
+            wait_for("the program's mark", || mark.exists().then_some(()));
+        }
+    }
+
+    /// Without force where it does not run; and then nothing is left.
+    fn can_be_removed(&self) {
+        let status = self.state().map(|state| state["status"].as_str().unwrap().to_owned());
+        match status.as_deref() {
+            None => {}
+            Some("running") => {
+                let refused = self.bundle.runtime(&["delete", "ID"]);
+                // It may have ended meanwhile.
+                let is_refused = refused.err.contains("that is not stopped: running");
+                assert!(is_refused || refused.code == 0, "{refused:?}");
+            }
+            Some(_) => drop(self.bundle.succeed(&["delete", "ID"])),
+        }
+        if status.is_some() {
+            self.bundle.succeed(&["delete", "--force", "ID"]);
+            self.bundle.assert_nothing_is_left();
+        }
+        wait_for("all processes' end", || {
+            let left = self.processes();
+            if left.is_empty() {
+                return Some(());
+            }
+            eprintln!("{}: left: {left:?}", self.step.name);
+            None
+        });
+        for entry in std::fs::read_dir(self.bundle.path()).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let known = ["config.json", "rootfs", "state", "faults", "out", "err", "pid"];
+            assert!(known.contains(&name.as_str()), "{}: {name} is left", self.step.name);
+        }
+    }
+
+    /// Also what was cut short before there was a record is in nobody's way.
+    fn can_be_made_again(&self) {
+        let _ = std::fs::remove_file(self.bundle.rootfs().join("ran"));
+        self.succeed(&["create", "ID"]);
+        assert_eq!(self.bundle.status(), "created");
+        self.succeed(&["start", "ID"]);
+        wait_for("the program", || self.bundle.rootfs().join("ran").exists().then_some(()));
+        self.bundle.succeed(&["delete", "--force", "ID"]);
+        self.bundle.assert_nothing_is_left();
+    }
+
+    /// Every process that belongs to the container or its runtime.
+    fn processes(&self) -> Vec<i32> {
+        let folder = self.bundle.path().to_str().unwrap();
+        let id = self.bundle.id.as_str();
+        let names = |pid: i32, file: &str, text: &str| {
+            std::fs::read(format!("/proc/{pid}/{file}"))
+                .is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(text))
+        };
+        let own = std::process::id().cast_signed();
+        all_processes()
+            .filter(|pid| *pid != own && lives(*pid))
+            .filter(|pid| {
+                names(*pid, "cgroup", &format!("/{id}"))
+                    || names(*pid, "cmdline", &format!("{folder}/"))
+                    || names(*pid, "mountinfo", folder)
+            })
+            .collect()
+    }
+}
+
+fn all_processes() -> impl Iterator<Item = i32> {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// The fields after the program's name in `/proc/PID/stat`.
+fn stat(pid: i32) -> Option<Vec<String>> {
+    let text =
+        std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
+    Some(text.rsplit_once(") ")?.1.split(' ').map(str::to_owned).collect())
+}
+
+fn lives(pid: i32) -> bool {
+    stat(pid).is_some_and(|fields| !matches!(fields[0].as_str(), "Z" | "X"))
+}
+
+/// Whether a process of the hand-shake waits for a word or a connection, or has ended.
+fn waits(pid: i32) -> bool {
+    const RECVMSG: &str = "47";
+    const ACCEPT4: &str = "288";
+    let call = std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+    !lives(pid) || call.split(' ').next().is_some_and(|number| [RECVMSG, ACCEPT4].contains(&number))
+}
+
+fn children(parent: u32) -> Vec<i32> {
+    let parent = parent.to_string();
+    all_processes().filter(|pid| stat(*pid).is_some_and(|fields| fields[1] == parent)).collect()
+}
