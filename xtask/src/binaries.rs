@@ -6,9 +6,8 @@ use anyhow::{Context, Result};
 use std::path::Path;
 use std::process::Command;
 
-/// Where shim, runtime, proxy and init are linked without a dynamic loader. It has a target folder
-/// of its own, so that the other programs' flags stay as they are.
-const STATIC_TARGET: &str = "x86_64-unknown-linux-gnu";
+/// Takes out of the static programs what only unwinding reads: they abort on a panic.
+const WITHOUT_UNWINDING: &str = "xtask/static.ld";
 
 /// Builds all of them and puts them side by side.
 pub(crate) fn build() -> Result<()> {
@@ -17,6 +16,7 @@ pub(crate) fn build() -> Result<()> {
     // `./gantry` compares the sources' times with it: what is edited while this runs is newer.
     let begun = place.join(".built.begun");
     std::fs::write(&begun, "").with_context(|| format!("write {}", begun.display()))?;
+    let target = host()?;
     let large = cargo(&[
         "build",
         "--release",
@@ -34,7 +34,7 @@ pub(crate) fn build() -> Result<()> {
         "small",
         "--locked",
         "--target",
-        STATIC_TARGET,
+        &target,
         "--target-dir",
         "target/static",
         "-p",
@@ -46,11 +46,11 @@ pub(crate) fn build() -> Result<()> {
         "-p",
         "daemon-proxy",
     ]);
-    small.env("RUSTFLAGS", "-Ctarget-feature=+crt-static");
+    small.env("RUSTFLAGS", static_flags()?);
     run_side_by_side(large, small)?;
 
     let release = root().join("target/release");
-    let small = root().join("target/static").join(STATIC_TARGET).join("small");
+    let small = root().join("target/static").join(&target).join("small");
     for (from, program) in [
         (&release, "gantry"),
         (&release, "gantryd"),
@@ -63,6 +63,39 @@ pub(crate) fn build() -> Result<()> {
         install(&from.join(program), &place.join(program))?;
     }
     std::fs::rename(&begun, place.join(".built")).context("note what was built")
+}
+
+/// This machine's target. The static programs are built for it by name, into a folder of their own,
+/// so that the other programs' flags stay as they are.
+fn host() -> Result<String> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let text = output(Command::new(rustc).arg("-vV"))?;
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("rustc -vV names no host")?.to_owned())
+}
+
+/// How shim, runtime, proxy and init are compiled and linked: without a dynamic loader, and small
+/// (docs/flows/run-cost.md, "The size of the program").
+fn static_flags() -> Result<String> {
+    let script = root().join(WITHOUT_UNWINDING);
+    let mut flags = format!("-Ctarget-feature=+crt-static -Clink-arg=-Wl,-T,{}", script.display());
+    // From 2.36 on glibc's start-up understands packed relocations.
+    let library = output(Command::new("getconf").arg("GNU_LIBC_VERSION"))?;
+    if version(&library).is_some_and(|version| version >= (2, 36)) {
+        flags.push_str(" -Clink-arg=-Wl,-z,pack-relative-relocs");
+    }
+    Ok(flags)
+}
+
+/// The version in a text as `glibc 2.36`.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let (major, minor) = text.trim().rsplit(' ').next()?.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+fn output(command: &mut Command) -> Result<String> {
+    let output = command.output().with_context(|| format!("start {command:?}"))?;
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// Each alone leaves a core idle for long: where it links, and where crates wait for one another.

@@ -29,6 +29,8 @@ pub mod message;
 pub mod mount;
 mod namespaces;
 pub mod network;
+#[cfg(all(target_env = "gnu", target_feature = "crt-static", panic = "abort"))]
+mod omitted;
 pub mod overlay;
 pub mod scheduling;
 pub mod seccomp;

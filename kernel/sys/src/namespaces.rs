@@ -127,8 +127,7 @@ pub enum PidfdNamespace {
 /// # Errors
 /// The kernel's; `ENOTTY` before Linux 6.11.
 pub fn namespace_of(pidfd: BorrowedFd<'_>, kind: PidfdNamespace) -> Result<OwnedFd> {
-    // _IO(0xFF, kind)
-    let request = (0xFF_u64 << 8) | kind as u64;
+    let request = libc::_IO(0xFF, kind as u32);
     // SAFETY: these ioctls take no argument and return a new descriptor.
     let descriptor =
         check(unsafe { libc::syscall(libc::SYS_ioctl, pidfd.as_raw_fd(), request, 0) })?;
