@@ -78,7 +78,11 @@ fn host() -> Result<String> {
 /// (docs/flows/run-cost.md, "The size of the program").
 fn static_flags() -> Result<String> {
     let script = root().join(WITHOUT_UNWINDING);
-    let mut flags = format!("-Ctarget-feature=+crt-static -Clink-arg=-Wl,-T,{}", script.display());
+    // What `kernel_sys` answers in the place of a library's function comes before the library's.
+    let mut flags = format!(
+        "-Ctarget-feature=+crt-static -Clink-arg=-Wl,-z,muldefs -Clink-arg=-Wl,-T,{}",
+        script.display()
+    );
     // From 2.36 on glibc's start-up understands packed relocations.
     let library = output(Command::new("getconf").arg("GNU_LIBC_VERSION"))?;
     if version(&library).is_some_and(|version| version >= (2, 36)) {
