@@ -167,7 +167,8 @@ fn clone_first(prepared: &Prepared<'_>, born_in: Option<BorrowedFd<'_>>) -> Resu
 
 /// With a joined user namespace: new namespaces belong to the user namespace in which they are
 /// made, so that somebody has to go there first, and from there is no way back; as there is none
-/// from a pid namespace for who is not the host's root. That is a process of its own, in which `go_within` goes there, clones a sibling, and which then ends.
+/// from a pid namespace for who is not the host's root. That is a process of its own, in which
+/// `go_within` goes there and clones a sibling, and which then ends.
 pub(crate) fn clone_by_another(
     go_within: impl FnOnce() -> Result<Cloned, Error>,
 ) -> Result<Cloned, Error> {

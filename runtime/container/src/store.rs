@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The record says who init is; what it is doing is asked of the kernel, so that the answer is
-//! true whoever died in between: it is created until it has executed its program. A process counts as init only if it started when init did: pids
-//! are used again.
+//! true whoever died in between: it is created until it has executed its program. A process counts
+//! as init only if it started when init did: pids are used again.
 
 use crate::error::Error;
 use crate::listener::Listener;

@@ -52,13 +52,18 @@ pub fn ctr_tells_a_containers_life(socket: &Path, runtime: &[&str]) {
         tasks.lines().any(|line| line.starts_with(long) && line.contains("RUNNING")),
         "{tasks}"
     );
-    // ctr closes its end of the output once the process is deleted, whether it has read it or not.
     let tries = Cell::new(0);
-    wait::until("an exec's output", Duration::from_secs(20), || {
+    let exec = || {
         let id = format!("echo-{}", tries.replace(tries.get() + 1));
         let said = ok(&["task", "exec", "--exec-id", &id, long, "echo", "inside"]);
         if said == "inside" { Ok(()) } else { Err(format!("{said:?}")) }
-    });
+    };
+    if runtime.contains(&STOCK) {
+        // The stock shim's output has been seen to get lost on a busy machine; ours must not.
+        wait::until("an exec's output", Duration::from_secs(20), exec);
+    } else {
+        assert_eq!(exec(), Ok(()));
+    }
     let failed =
         ctr(socket, &["task", "exec", "--exec-id", "two", long, "sh", "-c", "exit 3"]).output();
     assert_eq!(failed.expect("start ctr").status.code(), Some(3));
