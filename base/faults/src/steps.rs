@@ -147,6 +147,7 @@ pub const STEPS: &[Step] = &[
     of(Runtime, Create, "runtime.create.told-hooks"),
     of(Runtime, Create, "runtime.create.ready-heard"),
     of(Runtime, Create, "runtime.create.pid-file-written"),
+    of(Runtime, Create, "runtime.create.made"),
     of(Init, Create, "init.create.born"),
     of(Init, Create, "init.create.begun"),
     of(Init, Create, "init.create.mounted"),

@@ -20,6 +20,8 @@ pub const NO_SUCH_FILE: &str = "no such file or directory";
 pub const ALREADY_STARTED: &str = "cannot start an already running container";
 /// `start` of a container that has ended.
 pub const START_STOPPED: &str = "cannot start a container that has stopped";
+/// `start` of a container that is being created.
+pub const START_CREATING: &str = "cannot start a container in the creating state";
 /// `exec` in a container that has ended.
 pub const EXEC_STOPPED: &str = "cannot exec in a stopped container";
 /// `exec` in a paused container.

@@ -26,6 +26,7 @@ pub enum Error {
     /// `start` in the wrong state.
     #[error("{}", match .0 {
         Status::Stopped => texts::START_STOPPED,
+        Status::Creating => texts::START_CREATING,
         _ => texts::ALREADY_STARTED,
     })]
     NotCreated(Status),

@@ -6,7 +6,7 @@ use crate::handshake::{self, ParentEnd, Progress, Report};
 use crate::init::{Init, become_unreachable, needs_parent};
 use crate::namespaces::keep_alive;
 use crate::request::{CreateOptions, CreateRequest, Created, Stdio};
-use crate::store::{Folder, process_stat};
+use crate::store::{Folder, UNMADE_SOCKET, process_stat};
 use crate::{hooks, netdevices, seal, sockets, user_namespace};
 use base_faults::{Step, reach, step};
 use base_oci::runtime::{Hooks, NamespaceKind, Resources, Spec};
@@ -35,6 +35,7 @@ const HOOKS_RUN: &Step = step("runtime.create.hooks-run");
 const TOLD_HOOKS: &Step = step("runtime.create.told-hooks");
 const READY_HEARD: &Step = step("runtime.create.ready-heard");
 const PID_FILE_WRITTEN: &Step = step("runtime.create.pid-file-written");
+const MADE: &Step = step("runtime.create.made");
 
 /// Clones the first process and sees it through to where it waits to be started.
 pub(crate) fn launch(
@@ -87,7 +88,10 @@ pub(crate) fn launch(
     let init = Clone { pid, pidfd: pidfd.as_fd(), is_in_cgroup: born_in.is_some() };
     let guided = guide(&parent_end, init, folder, prepared, spec, &mut state).and_then(|console| {
         let own = prepared.namespaces.own_flags();
-        finish(init, console, own, &options, wants_terminal)
+        let handed_out = finish(init, console, own, &options, wants_terminal)?;
+        folder.is_made()?;
+        reach(MADE);
+        Ok(handed_out)
     });
     match guided {
         Ok((console, namespaces)) => Ok(Created { pid, pidfd, console, namespaces }),
@@ -364,7 +368,7 @@ pub(crate) fn limit_cgroup(cgroup: &dyn Cgroup, prepared: &Prepared<'_>) -> Resu
 /// The socket at which init waits for `start`. Its path is longer than an address may be, so it is
 /// named through the folder's descriptor.
 fn listen_for_start(folder: &Folder) -> Result<OwnedFd, Error> {
-    let (address, _open) = socket_address(folder)?;
+    let (address, _open) = socket_address(folder, UNMADE_SOCKET)?;
     let socket =
         socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(refused("make start socket"))?;
@@ -373,12 +377,15 @@ fn listen_for_start(folder: &Folder) -> Result<OwnedFd, Error> {
     Ok(socket)
 }
 
-/// The address of a container's start socket, good while the descriptor is open.
-pub(crate) fn socket_address(folder: &Folder) -> Result<(SocketAddrUnix, OwnedFd), Error> {
+/// The address of a socket in a container's folder, good while the descriptor is open.
+pub(crate) fn socket_address(
+    folder: &Folder,
+    name: &str,
+) -> Result<(SocketAddrUnix, OwnedFd), Error> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open = rustix::fs::open(folder.path(), flags, Mode::empty())
         .map_err(refused("open the container's state folder"))?;
-    let path = PathBuf::from(format!("/proc/self/fd/{}/start.sock", open.as_raw_fd()));
+    let path = PathBuf::from(format!("/proc/self/fd/{}/{name}", open.as_raw_fd()));
     let address = SocketAddrUnix::new(path).map_err(refused("address of the start socket"))?;
     Ok((address, open))
 }

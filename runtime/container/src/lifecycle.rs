@@ -180,7 +180,8 @@ pub(crate) fn delete(root: &Path, id: &str, force: bool) -> Result<(), Error> {
     let status = folder.status(&record);
     match status {
         Status::Stopped => {}
-        Status::Created => end(&record)?,
+        // `Creating` with nobody at it: that was cut short.
+        Status::Created | Status::Creating => end(&record)?,
         Status::Running | Status::Paused if force => end(&record)?,
         status => return Err(Error::NotStopped { id: record.id.clone(), status }),
     }

@@ -4,7 +4,7 @@ use crate::error::{Error, refused};
 use crate::handshake::{Report, hear};
 use crate::init::GO;
 use crate::launch::{died, socket_address};
-use crate::store::{Folder, Record};
+use crate::store::{Folder, Record, START_SOCKET};
 use crate::{hooks, lifecycle};
 use base_faults::{Step, reach, step};
 use contracts_runtime_api::Status;
@@ -78,7 +78,7 @@ pub(crate) fn start_result(socket: impl AsFd) -> Result<(), Error> {
 /// container is not started, and if this process dies in between, init reads the end of the
 /// connection and gives up.
 fn let_go(folder: &Folder, record: &Record) -> Result<OwnedFd, Error> {
-    let (address, _open) = socket_address(folder)?;
+    let (address, _open) = socket_address(folder, START_SOCKET)?;
     let socket =
         socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(refused("make a socket"))?;

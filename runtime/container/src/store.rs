@@ -3,6 +3,7 @@
 //! ```text
 //! <root>/<id>/state.json    Record, replaced whole
 //!             start.sock    init listens here while it waits to be started
+//!             unmade.sock   the same socket until the container is made
 //!             seccomp.bpf   the compiled filter, for exec
 //! ```
 //!
@@ -32,6 +33,10 @@ use std::path::{Path, PathBuf};
 
 /// The version of [`Record`] that this program writes.
 const VERSION: u32 = 1;
+/// The start socket's name.
+pub(crate) const START_SOCKET: &str = "start.sock";
+/// The same until the container is made.
+pub(crate) const UNMADE_SOCKET: &str = "unmade.sock";
 /// No state file is longer.
 const MAX_RECORD: u64 = 16 << 20;
 
@@ -312,7 +317,23 @@ impl Folder {
 
     /// Where init listens while it waits to be started.
     pub(crate) fn start_socket(&self) -> PathBuf {
-        self.path.join("start.sock")
+        self.path.join(START_SOCKET)
+    }
+
+    /// The same while its maker has not said that it is made. It outlives a maker that was killed:
+    /// what that left behind is not taken for a container that can be started.
+    fn unmade_socket(&self) -> PathBuf {
+        self.path.join(UNMADE_SOCKET)
+    }
+
+    /// Lets the container be started.
+    pub(crate) fn is_made(&self) -> Result<(), Error> {
+        let path = self.unmade_socket();
+        std::fs::rename(&path, self.start_socket()).map_err(|source| Error::State {
+            step: "rename",
+            path,
+            source,
+        })
     }
 
     fn record_path(&self) -> PathBuf {
@@ -409,6 +430,8 @@ impl Folder {
             }
             Some(init) if record.has_executed(init) => Status::Running,
             _ if self.is_being_created() => Status::Creating,
+            // Its maker was killed, and it ends or waits in vain.
+            Some(_) if self.unmade_socket().exists() => Status::Creating,
             Some(_) => Status::Created,
             None => Status::Stopped,
         }

@@ -55,6 +55,40 @@ fn anybody_may_die_during_delete() {
     at_each_step_of(Operation::Delete, &[Victim::Itself, Victim::Caller, Victim::Other]);
 }
 
+/// Its maker is killed before it is in its cgroup, and it is kept from ending: a container that waits
+/// to be started it is not.
+#[test]
+fn what_a_killed_maker_left_is_not_called_created() {
+    const FREEZER: &str = "/sys/fs/cgroup/freezer";
+    let step = STEPS.iter().find(|step| step.name == "runtime.create.cgroup-made").unwrap();
+    let scene = Scene::new(step);
+    let hold = scene.arm(Victim::Late);
+    let mut caller = scene.call();
+    let reached = scene.faults.join(format!("{}.reached", step.name));
+    wait_for(step.name, || reached.exists().then_some(()));
+    let runtime = children(caller.id())[0];
+    let child = children(runtime.cast_unsigned())[0];
+    wait_for("the child to wait", || waits(child).then_some(()));
+    let freezer = Path::new(FREEZER).join(format!("{}-deaths", scene.bundle.id));
+    std::fs::create_dir(&freezer).unwrap();
+    std::fs::write(freezer.join("cgroup.procs"), child.to_string()).unwrap();
+    std::fs::write(freezer.join("freezer.state"), "FROZEN").unwrap();
+    kill_process(Pid::from_raw(runtime).unwrap(), Signal::KILL).unwrap();
+    scene.settle(&mut caller, Some(runtime));
+    drop(hold);
+    let frozen = (scene.state(), scene.bundle.runtime(&["start", "ID"]));
+    std::fs::write(freezer.join("freezer.state"), "THAWED").unwrap();
+    wait_for("the child's end", || (!lives(child)).then_some(()));
+    wait_for("the cgroup's end", || std::fs::remove_dir(&freezer).ok());
+    let (state, started) = frozen;
+    assert_eq!(state.unwrap()["status"], "creating");
+    assert!(started.err.contains("creating"), "{started:?}");
+    std::fs::remove_file(&reached).unwrap();
+    assert_eq!(scene.bundle.status(), "stopped");
+    scene.can_be_removed();
+    scene.can_be_made_again();
+}
+
 fn at_each_step_of(operation: Operation, victims: &[Victim]) {
     let is_ours = |step: &&Step| {
         matches!(step.program, Program::Runtime | Program::Init) && step.operation == operation
@@ -119,7 +153,8 @@ impl Scene {
                 children(runtime?.cast_unsigned()).iter().all(|pid| waits(*pid)).then_some(())
             });
         }
-        if let Some(target) = self.find(victim, &caller, runtime) {
+        let target = self.find(victim, &caller, runtime);
+        if let Some(target) = target {
             let _ = kill_process(Pid::from_raw(target).unwrap(), Signal::KILL);
         }
         if let Some(mut hold) = hold.map(File::from) {
@@ -128,6 +163,9 @@ impl Scene {
             self.settle(&mut caller, runtime);
         } else {
             self.settle(&mut caller, runtime);
+        }
+        if let Some(target) = target {
+            wait_for("the victim's end", || (!lives(target)).then_some(()));
         }
         std::fs::remove_file(&reached).unwrap();
         self.state_is_true();
@@ -221,20 +259,15 @@ impl Scene {
 
     fn state_is_true(&self) {
         let (bundle, step) = (&self.bundle, self.step.name);
-        let settled = wait_for("the creation's end", || {
+        let settled = wait_for("a state that stays", || {
             let state = self.state();
-            let is_settled = state.as_ref().is_none_or(|state| state["status"] != "creating");
-            is_settled.then_some(state)
+            state.as_ref().is_none_or(|state| self.stays(state)).then_some(state)
         });
         let Some(state) = settled else { return };
         let status = state["status"].as_str().unwrap();
         self.says_running_only_if_it_runs();
         let pid = state["pid"].as_i64().unwrap();
         assert_eq!(pid == 0, status == "stopped", "{step}: {state}");
-        if pid != 0 {
-            let cgroup = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
-            assert!(cgroup.contains(&bundle.id), "{step}: {pid} is somebody else");
-        }
         if self.step.operation == Operation::Exec && status == "running" {
             bundle.succeed(&["exec", "ID", "true"]);
         }
@@ -244,6 +277,18 @@ impl Scene {
         {
             assert_eq!(written, pid.to_string(), "{step}");
         }
+    }
+
+    /// Whether it is neither on its way to something else, nor names a process that is not the
+    /// container's, as one that is about to end is not.
+    fn stays(&self, state: &Value) -> bool {
+        let Some(pid) = state["pid"].as_i64().filter(|pid| *pid != 0).map(|pid| pid as i32) else {
+            return state["status"] == "stopped";
+        };
+        let cgroup = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        // Who was ready when its maker was killed waits to be deleted.
+        cgroup.contains(&self.bundle.id)
+            && (state["status"] != "creating" || is_in(pid, &[ACCEPT4]))
     }
 
     fn says_running_only_if_it_runs(&self) {
@@ -334,10 +379,16 @@ fn lives(pid: i32) -> bool {
 
 /// Whether a process of the hand-shake waits for a word or a connection, or has ended.
 fn waits(pid: i32) -> bool {
-    const RECVMSG: &str = "47";
-    const ACCEPT4: &str = "288";
+    !lives(pid) || is_in(pid, &[RECVMSG, ACCEPT4])
+}
+
+const RECVMSG: &str = "47";
+const ACCEPT4: &str = "288";
+
+/// Whether a process is in one of these system calls.
+fn is_in(pid: i32, calls: &[&str]) -> bool {
     let call = std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
-    !lives(pid) || call.split(' ').next().is_some_and(|number| [RECVMSG, ACCEPT4].contains(&number))
+    call.split(' ').next().is_some_and(|number| calls.contains(&number))
 }
 
 fn children(parent: u32) -> Vec<i32> {
