@@ -63,6 +63,16 @@ pub fn create(request: CreateRequest<'_>) -> Result<Created, Error> {
     create::create(request)
 }
 
+/// Makes a container whose init goes on to its program as soon as it can: [`create`] and [`start`]
+/// without the wait between them. Nothing but the names of the steps is different for a hook.
+///
+/// # Errors
+/// The first step that failed, the program's execution among them; everything done before is
+/// undone.
+pub fn run(request: CreateRequest<'_>) -> Result<Created, Error> {
+    create::run(request)
+}
+
 /// Lets a created container's init go on to the program.
 ///
 /// # Errors
