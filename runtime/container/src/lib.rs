@@ -53,7 +53,7 @@ pub use seal::{is_sealed, seal, sealed_descriptor};
 
 use base_oci::runtime::Resources;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Makes a container: namespaces, mounts, limits. Its init waits for [`start`].
 ///
@@ -129,6 +129,14 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<(), Error> {
 /// There is no such container.
 pub fn state(root: &Path, id: &str) -> Result<State, Error> {
     lifecycle::state(root, id)
+}
+
+/// The bundle that a container was made of.
+///
+/// # Errors
+/// There is no such container.
+pub fn bundle(root: &Path, id: &str) -> Result<PathBuf, Error> {
+    lifecycle::bundle(root, id)
 }
 
 /// The processes of a container, as the host numbers them.

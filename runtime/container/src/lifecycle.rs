@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const ENDED: &Step = step("runtime.delete.ended");
@@ -28,6 +28,10 @@ const CREATION_PAUSE: Duration = Duration::from_millis(1);
 pub(crate) fn state(root: &Path, id: &str) -> Result<State, Error> {
     let (folder, record) = Folder::find(root, id)?;
     Ok(folder.state(&record))
+}
+
+pub(crate) fn bundle(root: &Path, id: &str) -> Result<PathBuf, Error> {
+    Folder::find(root, id).map(|(_, record)| record.bundle)
 }
 
 pub(crate) fn processes(root: &Path, id: &str) -> Result<Vec<i32>, Error> {

@@ -502,7 +502,12 @@ impl ProcessStat {
 
 /// Reads `/proc/<pid>/stat`; nothing when there is no such process.
 pub(crate) fn process_stat(pid: i32) -> Option<ProcessStat> {
-    parse_stat(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    // Longer than the file can be: one read gives all of it.
+    let mut text = [0_u8; 2048];
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(format!("/proc/{pid}/stat"), flags, Mode::empty()).ok()?;
+    let length = rustix::io::read(&file, &mut text).ok()?;
+    parse_stat(&String::from_utf8_lossy(&text[..length]))
 }
 
 /// The second field, the program's name, may hold anything, parentheses and blanks included.
