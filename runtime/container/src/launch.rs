@@ -130,6 +130,7 @@ fn birthplace(prepared: &mut Prepared<'_>) -> Result<Option<OwnedFd>, Error> {
     if !is_born_there {
         return Ok(None);
     }
+    reach(CGROUP_MADE);
     limit_cgroup(&*prepared.cgroup, prepared)?;
     Ok(prepared.cgroup.clone_target())
 }
