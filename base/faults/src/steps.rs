@@ -162,7 +162,7 @@ pub const STEPS: &[Step] = &[
     of(Init, Start, "init.start.connected"),
     of(Init, Start, "init.start.go-heard"),
     of(Init, Start, "init.start.hooks-run"),
-    of(Runtime, Run, "runtime.run.created"),
+    of(Init, Run, "init.run.told-ready"),
     of(Runtime, Run, "runtime.run.started"),
     of(Runtime, Run, "runtime.run.ended"),
     of(Runtime, Exec, "runtime.exec.found"),

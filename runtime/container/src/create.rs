@@ -44,13 +44,33 @@ pub(crate) struct Prepared<'a> {
     pub(crate) record: Record,
 }
 
+/// When a container's program is executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// When somebody calls `start`.
+    Later,
+    /// As soon as everything is ready for it.
+    AtOnce,
+}
+
 /// Makes a container.
 pub(crate) fn create(request: CreateRequest<'_>) -> Result<Created, Error> {
+    make(request, Start::Later)
+}
+
+/// Makes a container whose program runs.
+pub(crate) fn run(request: CreateRequest<'_>) -> Result<Created, Error> {
+    make(request, Start::AtOnce)
+}
+
+fn make(request: CreateRequest<'_>, start: Start) -> Result<Created, Error> {
     // Held until the end: who asks meanwhile learns that the container is being created.
     let (folder, _creating) = Folder::create(request.root, request.id)?;
     reach(FOLDER_MADE);
     let made = prepare(&request).and_then(|mut prepared| {
-        launch(request, &folder, &mut prepared).map_err(|error| undo(error, &folder, &prepared))
+        prepared.record.starts_at_once = start == Start::AtOnce;
+        launch(request, &folder, &mut prepared, start)
+            .map_err(|error| undo(error, &folder, &prepared))
     });
     if made.is_err() {
         let _ = folder.remove();
@@ -64,8 +84,7 @@ pub(crate) fn undo(error: Error, folder: &Folder, prepared: &Prepared<'_>) -> Er
     let cgroup = if prepared.cgroup_is_new { prepared.cgroup.remove() } else { Ok(()) };
     let _ = folder.remove();
     // Hooks may have run that these undo (runtime-spec, "lifecycle").
-    let mut state = folder.state(&prepared.record);
-    (state.status, state.pid) = (Status::Stopped, 0);
+    let state = folder.state_as(&prepared.record, Status::Stopped);
     let _ = hooks::run("poststop", &prepared.record.poststop, &state);
     match cgroup.and(group) {
         Ok(()) => error,

@@ -16,6 +16,14 @@
 //!     │                  or  Failed(text) ─────│ exits
 //! ```
 //!
+//! One that starts at once does not wait there, but for what its caller is to have before:
+//!
+//! ```text
+//!     │ pid file, console socket               │
+//!     │ ── HandedOut, if there are any ───────▶│ executes the program, which closes the socket
+//!     │                  or  Failed(text) ─────│ exits
+//! ```
+//!
 //! The socket is a `SOCK_SEQPACKET` pair: one datagram a message, and when either side dies the
 //! other reads zero bytes. A parent's death before the child has said `Ready` ends the child, also
 //! one that hangs in a mount or a hook ([`ChildEnd::follow`]).
@@ -50,6 +58,8 @@ pub(crate) enum Progress {
     Attached = 3,
     /// The runtime's hooks have run.
     HooksDone = 4,
+    /// Its caller has what it wanted of it.
+    HandedOut = 5,
 }
 
 const HOOKS: u8 = b'H';
@@ -151,6 +161,12 @@ impl AsFd for ParentEnd {
     }
 }
 
+impl From<ChildEnd> for OwnedFd {
+    fn from(end: ChildEnd) -> Self {
+        end.socket
+    }
+}
+
 impl AsFd for ChildEnd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
@@ -183,6 +199,7 @@ impl ChildEnd {
                         2 => Progress::CgroupsMade,
                         3 => Progress::Attached,
                         4 => Progress::HooksDone,
+                        5 => Progress::HandedOut,
                         _ => self.reached,
                     }
                 }

@@ -22,7 +22,7 @@ use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 use rustix::process::DumpableBehavior;
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// Everything that the first process needs, prepared by its parent.
@@ -37,7 +37,8 @@ pub(crate) struct Init<'a> {
     pub(crate) rootfs: PathBuf,
     pub(crate) confinement: &'a Confinement,
     pub(crate) state: &'a State,
-    pub(crate) listener: &'a OwnedFd,
+    /// Where it waits to be started, unless it starts at once.
+    pub(crate) listener: Option<&'a OwnedFd>,
     pub(crate) is_ordinary_user: bool,
     pub(crate) has_cgroup_namespace: bool,
 }
@@ -49,6 +50,7 @@ const CREATE_HOOKS_RUN: &Step = step("init.create.hooks-run");
 const ENTERED: &Step = step("init.create.entered");
 const SETTLED: &Step = step("init.create.settled");
 const TOLD_READY: &Step = step("init.create.told-ready");
+const READY_TO_RUN: &Step = step("init.run.told-ready");
 const CONNECTED: &Step = step("init.start.connected");
 const GO_HEARD: &Step = step("init.start.go-heard");
 const START_HOOKS_RUN: &Step = step("init.start.hooks-run");
@@ -63,9 +65,22 @@ impl Init<'_> {
             Ok((program, console)) => {
                 parent.ready(console.as_ref().map(AsFd::as_fd));
                 // Held any longer, they would keep somebody waiting for their end.
-                drop((parent, console));
-                reach(TOLD_READY);
-                self.wait_and_go(&program)
+                drop(console);
+                let channel = match self.listener {
+                    Some(listener) => {
+                        drop(parent);
+                        reach(TOLD_READY);
+                        wait_for_start(listener)
+                    }
+                    None => {
+                        reach(READY_TO_RUN);
+                        if self.options.hand_out() {
+                            parent.wait_for(Progress::HandedOut);
+                        }
+                        parent.into()
+                    }
+                };
+                self.go(&program, channel.as_fd())
             }
             Err(error) => {
                 parent.failed(&error);
@@ -119,8 +134,9 @@ impl Init<'_> {
             parent.wait_for(Progress::Attached);
         }
         sysctls::apply(&self.linux.sysctl, &procfs)?;
-        let keep: Vec<_> = [parent.as_fd(), self.listener.as_fd()]
+        let keep: Vec<_> = [parent.as_fd()]
             .into_iter()
+            .chain(self.listener.map(AsFd::as_fd))
             .chain(console.as_ref().map(AsFd::as_fd))
             .chain(base_faults::descriptor())
             .collect();
@@ -229,36 +245,40 @@ impl Init<'_> {
             .map_err(refused("join time namespace"))
     }
 
-    /// Waits for `start`, then runs the program. What goes wrong now is told to `start`, which
-    /// learns of success by the connection being closed on exec.
-    fn wait_and_go(&self, program: &crate::confinement::Program) -> ! {
-        let connection = loop {
-            match accept_with(self.listener, SocketFlags::CLOEXEC) {
-                Ok(connection) => break connection,
-                Err(Errno::INTR | Errno::CONNABORTED) => {}
-                Err(_) => kernel_sys::exit_now(1),
-            }
-        };
-        reach(CONNECTED);
-        let mut word = [0_u8; 1];
-        match message::receive(&connection, &mut word) {
-            Ok((1, _)) if word == GO => {}
-            // Who wanted to start it died: it cannot be started any more.
-            _ => kernel_sys::exit_now(1),
-        }
-        reach(GO_HEARD);
+    /// Runs the program. What goes wrong now is told on the channel, which exec closes.
+    fn go(&self, program: &crate::confinement::Program, channel: BorrowedFd<'_>) -> ! {
         let result =
             self.spec.hooks.as_ref().map_or(Ok(()), |all| {
                 hooks::run("startContainer", &all.start_container, self.state)
             });
         reach(START_HOOKS_RUN);
         let error = match result {
-            Ok(()) => self.confinement.run(program, connection.as_fd()),
+            Ok(()) => self.confinement.run(program, channel),
             Err(error) => error,
         };
-        send_failure(connection.as_fd(), &error);
+        send_failure(channel, &error);
         kernel_sys::exit_now(1)
     }
+}
+
+/// Waits for `start`; the connection on which it hears what becomes of the program.
+fn wait_for_start(listener: &OwnedFd) -> OwnedFd {
+    let connection = loop {
+        match accept_with(listener, SocketFlags::CLOEXEC) {
+            Ok(connection) => break connection,
+            Err(Errno::INTR | Errno::CONNABORTED) => {}
+            Err(_) => kernel_sys::exit_now(1),
+        }
+    };
+    reach(CONNECTED);
+    let mut word = [0_u8; 1];
+    match message::receive(&connection, &mut word) {
+        Ok((1, _)) if word == GO => {}
+        // Who wanted to start it died: it cannot be started any more.
+        _ => kernel_sys::exit_now(1),
+    }
+    reach(GO_HEARD);
+    connection
 }
 
 /// Whether hooks have to run in the parent.

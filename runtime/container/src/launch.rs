@@ -1,11 +1,13 @@
 //! A container's first process: cloned, guided until it waits to be started.
 
-use crate::create::{Prepared, shown};
+use crate::create::{Prepared, Start, shown};
 use crate::error::{Error, refused};
 use crate::handshake::{self, ParentEnd, Progress, Report};
 use crate::init::{Init, become_unreachable, needs_parent};
+use crate::lifecycle::kill_all;
 use crate::namespaces::keep_alive;
 use crate::request::{CreateOptions, CreateRequest, Created, Stdio};
+use crate::start::{run_poststart, see_off};
 use crate::store::{Folder, UNMADE_SOCKET, process_stat};
 use crate::{hooks, netdevices, seal, sockets, user_namespace};
 use base_faults::{Step, reach, step};
@@ -42,21 +44,17 @@ pub(crate) fn launch(
     request: CreateRequest<'_>,
     folder: &Folder,
     prepared: &mut Prepared<'_>,
+    start: Start,
 ) -> Result<Created, Error> {
     let CreateRequest { spec, id, stdio, options, .. } = request;
-    if let Some(filter) = prepared.confinement.filter() {
-        folder.write_filter(filter)?;
-    }
-    // Before anything is made elsewhere: whoever finds the folder after this process was killed
-    // can tell from the record what to remove.
-    folder.write(&prepared.record)?;
-    reach(RECORD_WRITTEN);
     let wants_terminal = matches!(stdio, Stdio::Terminal);
-    let listener = listen_for_start(folder)?;
+    let listener = match start {
+        Start::Later => Some(listen_for_start(folder)?),
+        Start::AtOnce => None,
+    };
     reach(LISTENING);
-    let born_in = birthplace(prepared)?;
-    let mut state = folder.state(&prepared.record);
-    state.status = Status::Creating;
+    let born_in = birthplace(folder, prepared)?;
+    let mut state = folder.state_as(&prepared.record, Status::Creating);
     let (parent_end, child_end) = handshake::pair()?;
     let (pid, pidfd) = match clone_first(prepared, born_in.as_ref().map(AsFd::as_fd))? {
         Cloned::Child => {
@@ -71,7 +69,7 @@ pub(crate) fn launch(
                 rootfs: prepared.record.rootfs.clone(),
                 confinement: &prepared.confinement,
                 state: &state,
-                listener: &listener,
+                listener: listener.as_ref(),
                 is_ordinary_user: prepared.is_ordinary_user,
                 has_cgroup_namespace: prepared.namespaces.makes(NamespaceKind::Cgroup),
             };
@@ -89,8 +87,23 @@ pub(crate) fn launch(
     let guided = guide(&parent_end, init, folder, prepared, spec, &mut state).and_then(|console| {
         let own = prepared.namespaces.own_flags();
         let handed_out = finish(init, console, own, &options, wants_terminal)?;
-        folder.is_made()?;
-        reach(MADE);
+        match start {
+            Start::Later => {
+                folder.is_made()?;
+                reach(MADE);
+            }
+            Start::AtOnce => {
+                if options.hand_out() {
+                    parent_end.tell(Progress::HandedOut);
+                }
+                see_off(&parent_end, folder, &prepared.record)?;
+                run_poststart(folder, &prepared.record).inspect_err(|_| {
+                    if prepared.record.shares_pids {
+                        let _ = kill_all(&prepared.record, 9);
+                    }
+                })?;
+            }
+        }
         Ok(handed_out)
     });
     match guided {
@@ -115,12 +128,18 @@ struct Clone<'a> {
 /// The folder that the first process is born into: on cgroup v2 its cgroup, which so has to exist
 /// before, as a scope of systemd's cannot. Who clones from within a user namespace has no right to
 /// that.
-fn birthplace(prepared: &mut Prepared<'_>) -> Result<Option<OwnedFd>, Error> {
+fn birthplace(folder: &Folder, prepared: &mut Prepared<'_>) -> Result<Option<OwnedFd>, Error> {
     if prepared.cgroup.needs_process() {
         return Ok(None);
     }
     let is_born_there =
         prepared.record.cgroup_unified && !prepared.namespaces.joins(NamespaceKind::User);
+    if prepared.record.rootless || is_born_there {
+        // Before anything is made elsewhere: whoever finds the folder after this process was killed
+        // can tell from the record what to remove.
+        folder.write(&prepared.record)?;
+        reach(RECORD_WRITTEN);
+    }
     if prepared.record.rootless {
         make_permitted_cgroup(prepared)?;
     } else if is_born_there {
@@ -231,7 +250,8 @@ fn guide(
     spec: &Spec,
     state: &mut State,
 ) -> Result<Option<OwnedFd>, Error> {
-    // Before it can wait for anything but this process: whoever finds it later can end it.
+    // Before anything is made elsewhere, and before it can wait for anything but this process:
+    // whoever finds it later can tell what to remove, and end it.
     prepared.record.pid = init.pid;
     prepared.record.start_time = process_stat(init.pid).map_or(0, |stat| stat.start_time);
     folder.write(&prepared.record)?;
@@ -246,6 +266,9 @@ fn guide(
         user_namespace::write_maps(init.pid, &linux.uid_mappings, &linux.gid_mappings)?;
     }
     child.tell(Progress::Mapped);
+    if let Some(filter) = prepared.confinement.filter() {
+        folder.write_filter(filter)?;
+    }
     if !init.is_in_cgroup {
         if !prepared.cgroup_is_made {
             prepared.cgroup_is_new = prepared.cgroup.create(Some(init.pid))?;

@@ -53,7 +53,7 @@ pub use seal::{is_sealed, seal, sealed_descriptor};
 
 use base_oci::runtime::Resources;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Makes a container: namespaces, mounts, limits. Its init waits for [`start`].
 ///
@@ -61,6 +61,16 @@ use std::path::Path;
 /// The first step that failed; everything done before is undone.
 pub fn create(request: CreateRequest<'_>) -> Result<Created, Error> {
     create::create(request)
+}
+
+/// Makes a container whose init goes on to its program as soon as it can: [`create`] and [`start`]
+/// without the wait between them. Nothing but the names of the steps is different for a hook.
+///
+/// # Errors
+/// The first step that failed, the program's execution among them; everything done before is
+/// undone.
+pub fn run(request: CreateRequest<'_>) -> Result<Created, Error> {
+    create::run(request)
 }
 
 /// Lets a created container's init go on to the program.
@@ -119,6 +129,14 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<(), Error> {
 /// There is no such container.
 pub fn state(root: &Path, id: &str) -> Result<State, Error> {
     lifecycle::state(root, id)
+}
+
+/// The bundle that a container was made of.
+///
+/// # Errors
+/// There is no such container.
+pub fn bundle(root: &Path, id: &str) -> Result<PathBuf, Error> {
+    lifecycle::bundle(root, id)
 }
 
 /// The processes of a container, as the host numbers them.

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const ENDED: &Step = step("runtime.delete.ended");
@@ -28,6 +28,10 @@ const CREATION_PAUSE: Duration = Duration::from_millis(1);
 pub(crate) fn state(root: &Path, id: &str) -> Result<State, Error> {
     let (folder, record) = Folder::find(root, id)?;
     Ok(folder.state(&record))
+}
+
+pub(crate) fn bundle(root: &Path, id: &str) -> Result<PathBuf, Error> {
+    Folder::find(root, id).map(|(_, record)| record.bundle)
 }
 
 pub(crate) fn processes(root: &Path, id: &str) -> Result<Vec<i32>, Error> {
@@ -78,7 +82,7 @@ pub(crate) fn kill(root: &Path, id: &str, signal: i32, all: bool) -> Result<(), 
 
 /// Signals every process of the cgroup; a container without a pid namespace leaves some behind.
 /// They stand still meanwhile, so that none is born unseen.
-fn kill_all(record: &Record, signal: i32) -> Result<(), Error> {
+pub(crate) fn kill_all(record: &Record, signal: i32) -> Result<(), Error> {
     let cgroup = record.cgroup();
     if signal == SIGKILL && cgroup.kill() {
         return Ok(());
@@ -167,12 +171,18 @@ pub(crate) fn stats(root: &Path, id: &str) -> Result<Stats, Error> {
 }
 
 pub(crate) fn delete(root: &Path, id: &str, force: bool) -> Result<(), Error> {
+    let folder = match Folder::find_any(root, id)? {
+        Some(folder) => folder,
+        None if force => return Ok(()),
+        None => return Err(Error::DoesNotExist),
+    };
     if force {
-        end_creation(root, id)?;
+        end_creation(&folder)?;
     }
-    let (folder, record) = match Folder::find(root, id) {
-        Err(Error::DoesNotExist) if force => return Ok(()),
-        found => found?,
+    let record = match folder.read() {
+        // What was cut short before there was a record.
+        Err(Error::DoesNotExist) if force => return folder.remove(),
+        read => read?,
     };
     // Nobody takes the id while what bears it is being removed.
     let creating = || Error::NotStopped { id: record.id.clone(), status: Status::Creating };
@@ -185,9 +195,7 @@ pub(crate) fn delete(root: &Path, id: &str, force: bool) -> Result<(), Error> {
         Status::Running | Status::Paused if force => end(&record)?,
         status => return Err(Error::NotStopped { id: record.id.clone(), status }),
     }
-    let mut state = folder.state(&record);
-    state.status = Status::Stopped;
-    state.pid = 0;
+    let state = folder.state_as(&record, Status::Stopped);
     let cgroup = record.cgroup();
     if record.shares_pids && status == Status::Stopped {
         kill_all(&record, SIGKILL)?;
@@ -207,12 +215,11 @@ pub(crate) fn delete(root: &Path, id: &str, force: bool) -> Result<(), Error> {
 
 /// Ends the creation of a container that is to be removed by force, if there is one: a maker that
 /// lives sees its init end, and cleans up; a dead one's init ends by itself, or by this.
-fn end_creation(root: &Path, id: &str) -> Result<(), Error> {
-    let Some(folder) = Folder::find_any(root, id)? else { return Ok(()) };
+fn end_creation(folder: &Folder) -> Result<(), Error> {
     let deadline = Instant::now() + END_TIME;
     while folder.is_being_created() {
-        match Folder::find(root, id) {
-            Ok((_, record)) => {
+        match folder.read() {
+            Ok(record) => {
                 if let Some(init) = open(&record)? {
                     let _ = signals::send(init.as_fd(), SIGKILL);
                 }
@@ -221,15 +228,12 @@ fn end_creation(root: &Path, id: &str) -> Result<(), Error> {
             Err(error) => return Err(error),
         }
         if Instant::now() > deadline {
-            return Err(Error::NotStopped { id: id.to_owned(), status: Status::Creating });
+            let id = folder.id().to_owned();
+            return Err(Error::NotStopped { id, status: Status::Creating });
         }
         std::thread::sleep(CREATION_PAUSE);
     }
-    // What was cut short before there was a record.
-    match Folder::find(root, id) {
-        Err(Error::DoesNotExist) => folder.remove(),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// Kills init, and what a missing pid namespace would leave behind, and waits for its end.

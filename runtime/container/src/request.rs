@@ -81,7 +81,14 @@ pub struct CreateOptions {
     pub pidfd_socket: Option<PathBuf>,
 }
 
-/// A container that was made and waits for [`start`](crate::start).
+impl CreateOptions {
+    /// Whether somebody gets something of the container's before its program runs.
+    pub(crate) fn hand_out(&self) -> bool {
+        self.pid_file.is_some() || self.console_socket.is_some() || self.pidfd_socket.is_some()
+    }
+}
+
+/// A container that was made: it waits for [`start`](crate::start), or [runs](crate::run).
 #[derive(Debug)]
 pub struct Created {
     /// Its init, as the caller numbers it.

@@ -24,19 +24,24 @@ pub(crate) fn start(root: &Path, id: &str) -> Result<(), Error> {
     let socket = let_go(&folder, &record)?;
     see_off(&socket, &folder, &record)?;
     reach(EXECUTED);
-    if record.poststart.is_empty() {
-        return Ok(());
-    }
-    hooks::run("poststart", &record.poststart, &folder.state(&record)).inspect_err(|_| {
+    run_poststart(&folder, &record).inspect_err(|_| {
         // The specification: stop the container. That it has ended by itself is no failure.
         let _ = lifecycle::kill(root, id, 9, false);
     })
 }
 
+/// The hooks of a container whose program runs.
+pub(crate) fn run_poststart(folder: &Folder, record: &Record) -> Result<(), Error> {
+    if record.poststart.is_empty() {
+        return Ok(());
+    }
+    hooks::run("poststart", &record.poststart, &folder.state(record))
+}
+
 /// Hears a process out that is being started: nothing more once its program runs.
-fn see_off(socket: &OwnedFd, folder: &Folder, record: &Record) -> Result<(), Error> {
+pub(crate) fn see_off(socket: impl AsFd, folder: &Folder, record: &Record) -> Result<(), Error> {
     loop {
-        match hear(socket)? {
+        match hear(&socket)? {
             Report::Failed { message, kind } => return Err(Error::Init { message, kind }),
             Report::Listener(number) => {
                 let listener = record.listener.as_ref().ok_or_else(no_listener)?;

@@ -72,6 +72,9 @@ pub(crate) struct Record {
     /// Whether CRIU made its init, which so executed no program.
     #[serde(default)]
     pub(crate) is_restored: bool,
+    /// Whether its program is executed without a `start`.
+    #[serde(default)]
+    pub(crate) starts_at_once: bool,
     /// Who decides about the calls that its filter leaves open.
     #[serde(default)]
     pub(crate) listener: Option<Listener>,
@@ -340,7 +343,12 @@ impl Folder {
         self.path.join("state.json")
     }
 
-    fn read(&self) -> Result<Record, Error> {
+    /// Its container's id.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(crate) fn read(&self) -> Result<Record, Error> {
         let path = self.record_path();
         let read = std::fs::metadata(&path).and_then(|metadata| {
             if metadata.len() > MAX_RECORD {
@@ -431,7 +439,7 @@ impl Folder {
             Some(init) if record.has_executed(init) => Status::Running,
             _ if self.is_being_created() => Status::Creating,
             // Its maker was killed, and it ends or waits in vain.
-            Some(_) if self.unmade_socket().exists() => Status::Creating,
+            Some(_) if record.starts_at_once || self.unmade_socket().exists() => Status::Creating,
             Some(_) => Status::Created,
             None => Status::Stopped,
         }
@@ -439,7 +447,11 @@ impl Folder {
 
     /// The state document.
     pub(crate) fn state(&self, record: &Record) -> State {
-        let status = self.status(record);
+        self.state_as(record, self.status(record))
+    }
+
+    /// The state document of a container of which the status is known.
+    pub(crate) fn state_as(&self, record: &Record, status: Status) -> State {
         let owner = std::fs::metadata(&self.path).map_or(0, |metadata| metadata.uid());
         State {
             oci_version: record.oci_version.clone(),
@@ -490,7 +502,12 @@ impl ProcessStat {
 
 /// Reads `/proc/<pid>/stat`; nothing when there is no such process.
 pub(crate) fn process_stat(pid: i32) -> Option<ProcessStat> {
-    parse_stat(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    // Longer than the file can be: one read gives all of it.
+    let mut text = [0_u8; 2048];
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(format!("/proc/{pid}/stat"), flags, Mode::empty()).ok()?;
+    let length = rustix::io::read(&file, &mut text).ok()?;
+    parse_stat(&String::from_utf8_lossy(&text[..length]))
 }
 
 /// The second field, the program's name, may hold anything, parentheses and blanks included.

@@ -1,13 +1,15 @@
 //! Mounts of type `cgroup`: what a container sees of its own cgroups.
 
-use crate::mounts::{apply_attributes, apply_propagation, attach, clone_path, new_mount};
+use crate::mounts::{
+    apply_attributes, apply_propagation, attach, attach_at, clone_path, new_mount,
+};
 use crate::options::Options;
 use crate::plan::PlannedMount;
 use crate::{Error, path, refused};
 use kernel_paths::Root;
-use rustix::fs::symlinkat;
+use rustix::fs::{Mode, mkdirat, symlinkat};
 use rustix::io::Errno;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 /// The container's cgroups as the host names them.
@@ -76,15 +78,12 @@ impl CgroupMounts {
         let tmpfs = Options { data: vec!["mode=755".to_owned()], ..writable.clone() };
         let tree = new_mount("tmpfs", "tmpfs", &tmpfs)?;
         attach(&tree, target).map_err(refused(|| plain("tmpfs")))?;
-        let inside = Root::from(
-            tree.as_fd()
-                .try_clone_to_owned()
-                .map_err(|_| refused(|| plain("descriptor"))(Errno::MFILE))?,
-        );
         for hierarchy in &self.hierarchies {
-            let folder = inside
-                .create_directory(hierarchy.name.as_ref())
-                .map_err(path(|| plain(&hierarchy.name)))?;
+            // Nobody else has been in this file system, so its names need no care.
+            match mkdirat(&tree, &hierarchy.name, Mode::from_raw_mode(0o755)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(refused(|| plain(&hierarchy.name))(errno)),
+            }
             let mount = if self.private {
                 let data = hierarchy.controllers.split(',').map(str::to_owned).collect();
                 let mut own = Options { data, ..options.clone() };
@@ -100,10 +99,11 @@ impl CgroupMounts {
             } else {
                 bind(hierarchy, options)?
             };
-            attach(&mount, &folder).map_err(refused(|| plain(&hierarchy.name)))?;
+            attach_at(&mount, &tree, &hierarchy.name)
+                .map_err(refused(|| plain(&hierarchy.name)))?;
             if hierarchy.name.contains(',') {
                 for part in hierarchy.name.split(',') {
-                    match symlinkat(hierarchy.name.as_str(), &inside, part) {
+                    match symlinkat(hierarchy.name.as_str(), &tree, part) {
                         Ok(()) | Err(Errno::EXIST) => {}
                         Err(errno) => return Err(refused(|| plain(part))(errno)),
                     }

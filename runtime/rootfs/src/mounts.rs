@@ -174,6 +174,11 @@ pub(crate) fn attach(mount: impl AsFd, target: impl AsFd) -> rustix::io::Result<
     move_mount(mount, "", target, "", flags)
 }
 
+/// Attaches a mount on top of a folder of one that nobody else has been in.
+pub(crate) fn attach_at(mount: impl AsFd, parent: impl AsFd, name: &str) -> rustix::io::Result<()> {
+    move_mount(mount, "", parent, name, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+}
+
 /// Makes a mount read-only.
 pub(crate) fn make_readonly(mount: impl AsFd, recursive: bool) -> rustix::io::Result<()> {
     let change = Change { set: attribute::RDONLY, ..Change::default() };

@@ -7,6 +7,8 @@ use daemon_network::{
 };
 use kernel_netlink::route::{Changes, LinkChange, RouteSocket};
 use kernel_sys::{NamespaceFlags, setns, unshare};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::fs::{File, Permissions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -85,13 +87,12 @@ impl World {
         for entry in std::fs::read_dir(self.path("exec/proxies")).unwrap() {
             let name = entry.unwrap().path().into_os_string().into_string().unwrap();
             let pid = pid_with_word(&name).expect("a proxy for each control socket");
-            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-            let start = Instant::now();
-            // A dead process has no words.
-            while pid_with_word(&name).is_some() {
-                assert!(start.elapsed() < PATIENCE, "{name} is still there");
-                std::thread::sleep(Duration::from_millis(1));
-            }
+            let process = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+            pidfd_send_signal(&process, Signal::KILL).unwrap();
+            // It has closed its sockets then; its words are gone before.
+            let patience = Timespec { tv_sec: 10, tv_nsec: 0 };
+            let ended = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&patience));
+            assert_eq!(ended, Ok(1), "{name} is still there");
         }
     }
 
@@ -233,12 +234,12 @@ impl World {
 }
 
 /// The process that has this word on its command line.
-fn pid_with_word(word: &str) -> Option<rustix::process::Pid> {
+fn pid_with_word(word: &str) -> Option<Pid> {
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()).find_map(|pid| {
         let words = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let has = words.split(|byte| *byte == 0).any(|one| one == word.as_bytes());
-        has.then(|| rustix::process::Pid::from_raw(pid)).flatten()
+        has.then(|| Pid::from_raw(pid)).flatten()
     })
 }
 

@@ -12,7 +12,6 @@ use runtime_container::{CreateOptions, CreateRequest, Created, Stdio};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-const CREATED: &Step = step("runtime.run.created");
 const STARTED: &Step = step("runtime.run.started");
 const ENDED: &Step = step("runtime.run.ended");
 
@@ -25,7 +24,7 @@ pub(crate) fn create(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
             "cannot allocate tty if runc will detach without setting console socket".to_owned(),
         ));
     }
-    make(global, parsed.id()?, prepared, "create failed: ")?;
+    make(global, parsed.id()?, prepared, runtime_container::create, "create failed: ")?;
     Ok(0)
 }
 
@@ -40,12 +39,7 @@ pub(crate) fn run(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
         ));
     }
     let foreground = Foreground::for_container(is_detached, &parsed.flags)?;
-    let created = make(global, id, prepared, "run failed: ")?;
-    reach(CREATED);
-    if let Err(error) = runtime_container::start(&global.root, id) {
-        let _ = runtime_container::delete(&global.root, id, true);
-        return Err(Failure::during("run failed: ")(error));
-    }
+    let created = make(global, id, prepared, runtime_container::run, "run failed: ")?;
     reach(STARTED);
     match foreground {
         None => Ok(0),
@@ -134,12 +128,13 @@ fn make(
     global: &Global,
     id: &str,
     prepared: Prepared,
+    how: fn(CreateRequest<'_>) -> Result<Created, runtime_container::Error>,
     during: &'static str,
 ) -> Result<Created, Failure> {
     let bundle = std::fs::canonicalize(&prepared.bundle).map_err(|error| {
         Failure::Other(format!("bundle {}: {error}", prepared.bundle.display()))
     })?;
-    runtime_container::create(CreateRequest {
+    how(CreateRequest {
         root: Path::new(&global.root),
         id,
         bundle: &bundle,

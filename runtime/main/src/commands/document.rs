@@ -1,9 +1,9 @@
 //! Reading and writing JSON documents.
 
 use crate::failure::Failure;
-use base_oci::runtime::Spec;
-use serde::Serialize;
+use base_oci::runtime::{Process, Spec};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::path::Path;
 
@@ -13,6 +13,16 @@ const MAX_LENGTH: u64 = 16 << 20;
 /// Reads a bundle's `config.json`.
 pub(crate) fn config(bundle: &Path) -> Result<Spec, Failure> {
     read(&bundle.join("config.json"))
+}
+
+/// Reads the process of a bundle's `config.json`, and nothing else of it.
+pub(crate) fn process(bundle: &Path) -> Result<Process, Failure> {
+    #[derive(Deserialize)]
+    struct OnlyProcess {
+        process: Option<Process>,
+    }
+    let config: OnlyProcess = read(&bundle.join("config.json"))?;
+    Ok(config.process.unwrap_or_default())
 }
 
 /// Reads a document; `-` is stdin.

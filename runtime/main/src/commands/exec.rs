@@ -66,13 +66,9 @@ fn process(global: &Global, id: &str, parsed: &Parsed) -> Result<Process, Failur
     if args.is_empty() {
         return Err(Failure::Usage("exec args cannot be empty".to_owned()));
     }
-    let state = runtime_container::state(&global.root, id).map_err(|error| Failure::Container {
-        prefix: "exec failed: ",
-        error,
-        code: FAILED,
-    })?;
-    let config = document::config(Path::new(&state.bundle))?;
-    let mut process = config.process.unwrap_or_default();
+    let bundle = runtime_container::bundle(&global.root, id)
+        .map_err(|error| Failure::Container { prefix: "exec failed: ", error, code: FAILED })?;
+    let mut process = document::process(&bundle)?;
     process.args = args.to_vec();
     process.terminal = flags.has("tty");
     process.console_size = None;

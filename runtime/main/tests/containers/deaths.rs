@@ -101,8 +101,12 @@ fn what_a_killed_maker_left_is_not_called_created() {
 }
 
 fn at_each_step_of(operation: Operation, victims: &[Victim]) {
+    let is_unified = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
     let is_ours = |step: &&Step| {
-        matches!(step.program, Program::Runtime | Program::Init) && step.operation == operation
+        matches!(step.program, Program::Runtime | Program::Init)
+            && step.operation == operation
+            // Only where the child is born into its cgroup is something made before it.
+            && (step.name != "runtime.create.record-written" || is_unified)
     };
     for step in STEPS.iter().filter(is_ours) {
         // A child that waits for nothing does not stay for a dead runtime.
