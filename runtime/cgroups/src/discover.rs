@@ -113,15 +113,49 @@ fn mount_point(controllers: &str, mounts: &mut Option<String>) -> Option<PathBuf
 }
 
 /// Looks through `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).
+///
+/// Where any hierarchy is mounted in the usual place, a mount elsewhere is somebody's own (a test's, a
+/// container's that is being built) and may be gone in a moment: the host is taken to be without that
+/// hierarchy, as under runc (libcontainer, `FindCgroupMountpoint`). Of several mounts the one that
+/// shows the hierarchy's root is where absolute paths start.
 pub(crate) fn listed_mount_point(mounts: &str, controllers: &str) -> Option<PathBuf> {
-    mounts.lines().find_map(|line| {
+    let all = || mounts.lines().filter_map(Mount::parse);
+    let has_usual_place = all().any(Mount::is_in_usual_place);
+    let fits = |mount: &Mount<'_>| {
+        mount.has(controllers) && (!has_usual_place || mount.is_in_usual_place())
+    };
+    let whole = all().filter(fits).find(|mount| mount.root == "/");
+    whole.or_else(|| all().find(fits)).map(|mount| PathBuf::from(mount.point))
+}
+
+/// A mount of a v1 hierarchy.
+#[derive(Clone, Copy)]
+struct Mount<'a> {
+    /// What of the hierarchy it shows.
+    root: &'a str,
+    point: &'a str,
+    /// The file system's options, controllers among them.
+    options: &'a str,
+}
+
+impl<'a> Mount<'a> {
+    fn parse(line: &'a str) -> Option<Self> {
         let (mount, filesystem) = line.split_once(" - ")?;
         let mut filesystem = filesystem.split(' ');
         let (kind, options) = (filesystem.next()?, filesystem.nth(1)?);
-        let has = |controller| options.split(',').any(|option| option == controller);
-        (kind == "cgroup" && controllers.split(',').all(has))
-            .then(|| mount.split(' ').nth(4).map(PathBuf::from))?
-    })
+        let mut fields = mount.split(' ').skip(3);
+        let (root, point) = (fields.next()?, fields.next()?);
+        (kind == "cgroup").then_some(Self { root, point, options })
+    }
+
+    fn has(&self, controllers: &str) -> bool {
+        let has = |controller| self.options.split(',').any(|option| option == controller);
+        controllers.split(',').all(has)
+    }
+
+    fn is_in_usual_place(self) -> bool {
+        Path::new(self.point).starts_with(MOUNT_POINT)
+    }
 }
 
 fn magic(path: &Path) -> u64 {
@@ -147,6 +181,33 @@ mod tests {
         assert_eq!(listed_mount_point(mounts, "memory"), Some("/cg/mem".into()));
         assert_eq!(listed_mount_point(mounts, "cpu,cpuacct"), Some("/cg/both".into()));
         assert_eq!(listed_mount_point(mounts, "pids"), None);
+    }
+
+    #[test]
+    fn mounts_outside_of_the_usual_place_count_only_where_nothing_is_mounted_there() {
+        let elsewhere = "90 23 0:32 / /tmp/x/memory rw - cgroup cgroup rw,memory\n\
+                         91 23 0:40 / /tmp/x/net_cls rw - cgroup cgroup rw,net_cls\n";
+        let usual = "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755\n\
+                     35 31 0:32 / /sys/fs/cgroup/mem rw - cgroup cgroup rw,memory\n";
+        for mounts in [format!("{elsewhere}{usual}"), format!("{usual}{elsewhere}")] {
+            let memory = listed_mount_point(&mounts, "memory");
+            assert_eq!(memory, Some("/sys/fs/cgroup/mem".into()));
+            assert_eq!(listed_mount_point(&mounts, "net_cls"), None);
+        }
+        assert_eq!(listed_mount_point(elsewhere, "net_cls"), Some("/tmp/x/net_cls".into()));
+        let similar = elsewhere.replace("/tmp/x", "/sys/fs/cgroup-of-x");
+        assert!(listed_mount_point(&format!("{similar}{usual}"), "net_cls").is_none());
+    }
+
+    #[test]
+    fn a_mount_of_the_whole_hierarchy_comes_before_those_of_a_part() {
+        let mounts = "90 23 0:32 /a /part rw - cgroup cgroup rw,memory\n\
+                      91 23 0:32 / /whole rw - cgroup cgroup rw,memory\n\
+                      92 23 0:32 / /later rw - cgroup cgroup rw,memory\n\
+                      93 23 0:40 /b /own rw - cgroup cgroup rw,pids\n";
+        assert_eq!(listed_mount_point(mounts, "memory"), Some("/whole".into()));
+        // In a container there may be no other.
+        assert_eq!(listed_mount_point(mounts, "pids"), Some("/own".into()));
     }
 
     #[test]

@@ -149,6 +149,7 @@ fn birthplace(folder: &Folder, prepared: &mut Prepared<'_>) -> Result<Option<Own
     if !is_born_there {
         return Ok(None);
     }
+    reach(CGROUP_MADE);
     limit_cgroup(&*prepared.cgroup, prepared)?;
     Ok(prepared.cgroup.clone_target())
 }

@@ -474,7 +474,8 @@ fn a_creator_that_is_killed_leaves_no_process_and_the_rest_can_be_deleted() {
 }
 
 fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    // Long enough for an emulated machine that is busy.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     loop {
         if let Some(value) = condition() {
             return value;

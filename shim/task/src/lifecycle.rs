@@ -46,6 +46,8 @@ pub(crate) enum Then {
     Resumed(u32, Reply),
     /// A container was to be removed.
     Deleted(u32, Reply),
+    /// The same, when the first worker died of it.
+    DeletedAgain(u32, Reply),
     /// Something else was to be done, which this names in a refusal.
     Done(&'static str, Reply),
     /// Nobody waits for the answer.
@@ -61,7 +63,7 @@ impl Then {
             Self::Started(..) => "start",
             Self::Paused(..) => "pause",
             Self::Resumed(..) => "resume",
-            Self::Deleted(..) => "delete",
+            Self::Deleted(..) | Self::DeletedAgain(..) => "delete",
             Self::Done(context, _) => context,
             Self::Nothing => "kill",
         }
@@ -78,6 +80,7 @@ impl Server {
     ) -> Result<(), TaskError> {
         keep.extend(self.config.log.descriptor());
         keep.extend(runtime_container::sealed_descriptor());
+        keep.extend(base_faults::descriptor().map(|open| open.as_raw_fd()));
         let number = self.number();
         let what = then.name();
         let worker = Worker::launch(&self.reactor, number, keep, || {
@@ -205,17 +208,35 @@ impl Server {
         launched
     }
 
+    /// A worker that was killed leaves a removal half done, which can be gone on with. Nobody else
+    /// would: who asked for it takes a refusal for the end of the task.
+    fn delete_again(&mut self, number: u32, reply: Reply) {
+        let launched = self.runtime_of(number).and_then(|(runtime, id)| {
+            let bundle = self.containers.get(&id).ok_or(TaskError::NoContainer)?.bundle.clone();
+            let job = move || runtime.delete(&bundle, &id);
+            self.launch(Vec::new(), Then::DeletedAgain(number, reply), job)
+        });
+        if launched.is_err() {
+            self.deleted(number, reply, Err(Failure::died()));
+        }
+    }
+
     /// A worker has answered, or died.
     pub(crate) fn on_worker(&mut self, number: u32) {
         let Some((worker, then)) = self.workers.remove(&number) else { return };
-        let result = worker.collect();
+        let answered = worker.collect();
+        let has_died = answered.is_none();
+        let result = answered.unwrap_or_else(|| Err(Failure::died()));
         match then {
             Then::Created(init, reply) => self.created(init, reply, result),
             Then::Executed(exec, reply) => self.executed(exec, reply, result),
             Then::Started(init, reply) => self.started(init, reply, result),
             Then::Paused(init, reply) => self.frozen(init, reply, true, result),
             Then::Resumed(init, reply) => self.frozen(init, reply, false, result),
-            Then::Deleted(init, reply) => self.deleted(init, reply, result),
+            Then::Deleted(init, reply) if has_died => self.delete_again(init, reply),
+            Then::Deleted(init, reply) | Then::DeletedAgain(init, reply) => {
+                self.deleted(init, reply, result);
+            }
             Then::Done(context, reply) => {
                 let response = match result {
                     Ok(made) => Response { status: None, payload: made.payload },

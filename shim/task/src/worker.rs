@@ -55,6 +55,12 @@ impl Failure {
         Self { kind: Kind::from_io(error), text: format!("{step}: {error}") }
     }
 
+    /// That of a worker that was killed.
+    pub(crate) fn died() -> Self {
+        let text = "the runtime's worker died without an answer".to_owned();
+        Self { kind: Kind::Internal, text }
+    }
+
     /// As an answer, with the operation in front.
     pub(crate) fn into_error(self, context: &'static str) -> TaskError {
         TaskError::Runtime { context, kind: self.kind, text: self.text }
@@ -119,29 +125,23 @@ impl Worker {
         }
     }
 
-    /// Takes the result; to be called when the socket is ready.
-    pub(crate) fn collect(self) -> Result<Made, Failure> {
-        let died = || Failure {
-            kind: Kind::Internal,
-            text: "the runtime's worker died without an answer".to_owned(),
-        };
+    /// Takes the result; to be called when the socket is ready. Nothing from a worker that died.
+    pub(crate) fn collect(self) -> Option<Result<Made, Failure>> {
         // Looks how long it is first: a buffer for the longest would stay in the shim's memory.
         let flags = RecvFlags::PEEK | RecvFlags::TRUNC;
-        let (_, length) =
-            rustix::net::recv(&self.socket, &mut [0_u8; 0], flags).map_err(|_| died())?;
+        let (_, length) = rustix::net::recv(&self.socket, &mut [0_u8; 0], flags).ok()?;
         let mut buffer = vec![0; length.min(MAX_DATAGRAM)];
-        let (length, descriptors) =
-            message::receive(&self.socket, &mut buffer).map_err(|_| died())?;
+        let (length, descriptors) = message::receive(&self.socket, &mut buffer).ok()?;
         if length == 0 {
-            return Err(died());
+            return None;
         }
-        let outcome = Outcome::decode(&buffer[..length]).map_err(|_| died())?;
+        let outcome = Outcome::decode(&buffer[..length]).ok()?;
         if outcome.code != 0 {
             let kind = Kind::from_grpc_code(outcome.code);
-            return Err(Failure { kind, text: outcome.text });
+            return Some(Err(Failure { kind, text: outcome.text }));
         }
         let mut descriptors = descriptors.into_iter();
-        Ok(Made {
+        Some(Ok(Made {
             pid: outcome.pid,
             pidfd: outcome.pidfd.then(|| descriptors.next()).flatten(),
             console: outcome.console.then(|| descriptors.next()).flatten(),
@@ -149,7 +149,7 @@ impl Worker {
             waits_at_start: outcome.waits_at_start,
             shares_pids: outcome.shares_pids,
             payload: outcome.payload,
-        })
+        }))
     }
 }
 

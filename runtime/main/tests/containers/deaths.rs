@@ -55,12 +55,13 @@ fn anybody_may_die_during_delete() {
     at_each_step_of(Operation::Delete, &[Victim::Itself, Victim::Caller, Victim::Other]);
 }
 
-/// Its maker is killed before it is in its cgroup, and it is kept from ending: a container that waits
-/// to be started it is not.
+/// Its maker is killed, and it takes its time to end: a container that waits to be started it is not.
+///
+/// A pid namespace's first process has not ended before all others there have been waited for
+/// (pid_namespaces(7)), and the parent of one that joined it may be stopped.
 #[test]
 fn what_a_killed_maker_left_is_not_called_created() {
-    const FREEZER: &str = "/sys/fs/cgroup/freezer";
-    let step = STEPS.iter().find(|step| step.name == "runtime.create.cgroup-made").unwrap();
+    let step = STEPS.iter().find(|step| step.name == "runtime.create.attached").unwrap();
     let scene = Scene::new(step);
     let hold = scene.arm(Victim::Late);
     let mut caller = scene.call();
@@ -69,23 +70,33 @@ fn what_a_killed_maker_left_is_not_called_created() {
     let runtime = children(caller.id())[0];
     let child = children(runtime.cast_unsigned())[0];
     wait_for("the child to wait", || waits(child).then_some(()));
-    let freezer = Path::new(FREEZER).join(format!("{}-deaths", scene.bundle.id));
-    std::fs::create_dir(&freezer).unwrap();
-    std::fs::write(freezer.join("cgroup.procs"), child.to_string()).unwrap();
-    std::fs::write(freezer.join("freezer.state"), "FROZEN").unwrap();
+    let mut joiner = Command::new("nsenter");
+    joiner.args(["--target", &child.to_string(), "--pid", "sleep", "1000"]);
+    let mut joiner = joiner.spawn().unwrap();
+    let own_namespace = std::fs::read_link(format!("/proc/{child}/ns/pid")).unwrap();
+    let joined = wait_for("somebody who joined it", || {
+        children(joiner.id()).into_iter().find(|pid| {
+            std::fs::read_link(format!("/proc/{pid}/ns/pid")).is_ok_and(|of| of == own_namespace)
+        })
+    });
+    let joiner_pid = Pid::from_child(&joiner);
+    kill_process(joiner_pid, Signal::STOP).unwrap();
     kill_process(Pid::from_raw(runtime).unwrap(), Signal::KILL).unwrap();
     scene.settle(&mut caller, Some(runtime));
     drop(hold);
-    let frozen = (scene.state(), scene.bundle.runtime(&["start", "ID"]));
-    std::fs::write(freezer.join("freezer.state"), "THAWED").unwrap();
+    wait_for("its end with the first", || (!lives(joined)).then_some(()));
+    let ending = (scene.state(), scene.bundle.runtime(&["start", "ID"]), lives(child));
+    kill_process(joiner_pid, Signal::CONT).unwrap();
+    joiner.wait().unwrap();
     wait_for("the child's end", || (!lives(child)).then_some(()));
-    wait_for("the cgroup's end", || std::fs::remove_dir(&freezer).ok());
-    let (state, started) = frozen;
+    let (state, started, lived) = ending;
+    assert!(lived, "nothing kept it from ending");
     assert_eq!(state.unwrap()["status"], "creating");
     assert!(started.err.contains("creating"), "{started:?}");
     std::fs::remove_file(&reached).unwrap();
-    assert_eq!(scene.bundle.status(), "stopped");
-    scene.can_be_removed();
+    let status = scene.true_status();
+    assert_eq!(status.as_deref(), Some("stopped"));
+    scene.can_be_removed(status.as_deref());
     scene.can_be_made_again();
 }
 
@@ -172,8 +183,8 @@ impl Scene {
             wait_for("the victim's end", || (!lives(target)).then_some(()));
         }
         std::fs::remove_file(&reached).unwrap();
-        self.state_is_true();
-        self.can_be_removed();
+        let status = self.true_status();
+        self.can_be_removed(status.as_deref());
         self.can_be_made_again();
     }
 
@@ -261,15 +272,18 @@ impl Scene {
         Some(serde_json::from_str(&ended.out).unwrap())
     }
 
-    fn state_is_true(&self) {
+    /// What the container has come to; nothing when there is none.
+    fn true_status(&self) -> Option<String> {
         let (bundle, step) = (&self.bundle, self.step.name);
         let settled = wait_for("a state that stays", || {
             let state = self.state();
             state.as_ref().is_none_or(|state| self.stays(state)).then_some(state)
         });
-        let Some(state) = settled else { return };
+        let state = settled?;
         let status = state["status"].as_str().unwrap();
-        self.says_running_only_if_it_runs();
+        if status == "running" {
+            self.has_run();
+        }
         let pid = state["pid"].as_i64().unwrap();
         assert_eq!(pid == 0, status == "stopped", "{step}: {state}");
         if self.step.operation == Operation::Exec && status == "running" {
@@ -281,6 +295,7 @@ impl Scene {
         {
             assert_eq!(written, pid.to_string(), "{step}");
         }
+        Some(status.to_owned())
     }
 
     /// Whether it is neither on its way to something else, nor names a process that is not the
@@ -297,26 +312,29 @@ impl Scene {
 
     fn says_running_only_if_it_runs(&self) {
         if self.state().is_some_and(|state| state["status"] == "running") {
-            let mark = self.bundle.rootfs().join("ran");
-            wait_for("the program's mark", || mark.exists().then_some(()));
+            self.has_run();
         }
     }
 
+    fn has_run(&self) {
+        let mark = self.bundle.rootfs().join("ran");
+        wait_for("the program's mark", || mark.exists().then_some(()));
+    }
+
     /// Without force where it does not run; and then nothing is left.
-    fn can_be_removed(&self) {
-        let status = self.state().map(|state| state["status"].as_str().unwrap().to_owned());
-        match status.as_deref() {
+    fn can_be_removed(&self, status: Option<&str>) {
+        match status {
             None => {}
             Some("running") => {
                 let refused = self.bundle.runtime(&["delete", "ID"]);
                 // It may have ended meanwhile.
                 let is_refused = refused.err.contains("that is not stopped: running");
                 assert!(is_refused || refused.code == 0, "{refused:?}");
+                self.bundle.succeed(&["delete", "--force", "ID"]);
             }
             Some(_) => drop(self.bundle.succeed(&["delete", "ID"])),
         }
         if status.is_some() {
-            self.bundle.succeed(&["delete", "--force", "ID"]);
             self.bundle.assert_nothing_is_left();
         }
         wait_for("all processes' end", || {
@@ -338,7 +356,6 @@ impl Scene {
     fn can_be_made_again(&self) {
         let _ = std::fs::remove_file(self.bundle.rootfs().join("ran"));
         self.succeed(&["create", "ID"]);
-        assert_eq!(self.bundle.status(), "created");
         self.succeed(&["start", "ID"]);
         wait_for("the program", || self.bundle.rootfs().join("ran").exists().then_some(()));
         self.bundle.succeed(&["delete", "--force", "ID"]);
@@ -355,7 +372,7 @@ impl Scene {
         };
         let own = std::process::id().cast_signed();
         all_processes()
-            .filter(|pid| *pid != own && lives(*pid))
+            .filter(|pid| *pid != own && lives(*pid) && !is_kernels(*pid))
             .filter(|pid| {
                 names(*pid, "cgroup", &format!("/{id}"))
                     || names(*pid, "cmdline", &format!("{folder}/"))
@@ -381,6 +398,12 @@ fn lives(pid: i32) -> bool {
     stat(pid).is_some_and(|fields| !matches!(fields[0].as_str(), "Z" | "X"))
 }
 
+/// Whether it is a thread of the kernel's, a child of `kthreadd` if not that itself.
+fn is_kernels(pid: i32) -> bool {
+    const KTHREADD: i32 = 2;
+    pid == KTHREADD || stat(pid).is_some_and(|fields| fields[1] == KTHREADD.to_string())
+}
+
 /// Whether a process of the hand-shake waits for a word or a connection, or has ended.
 fn waits(pid: i32) -> bool {
     !lives(pid) || is_in(pid, &[RECVMSG, ACCEPT4])
@@ -395,7 +418,8 @@ fn is_in(pid: i32, calls: &[&str]) -> bool {
     call.split(' ').next().is_some_and(|number| calls.contains(&number))
 }
 
+/// Those of a process of one thread (proc_pid_task_children(5)).
 fn children(parent: u32) -> Vec<i32> {
-    let parent = parent.to_string();
-    all_processes().filter(|pid| stat(*pid).is_some_and(|fields| fields[1] == parent)).collect()
+    let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+    children.unwrap_or_default().split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
