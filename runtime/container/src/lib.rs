@@ -64,7 +64,7 @@ pub fn create(request: CreateRequest<'_>) -> Result<Created, Error> {
 }
 
 /// Makes a container whose init goes on to its program as soon as it can: [`create`] and [`start`]
-/// without the wait between them. Nothing but the names of the steps is different for a hook.
+/// without the wait between them. Hooks run in the same order; it is never `created`.
 ///
 /// # Errors
 /// The first step that failed, the program's execution among them; everything done before is
