@@ -1,10 +1,10 @@
-//! A container's first process: cloned, guided until it waits to be started.
+//! A container's first process: cloned, guided until it waits to be started, or runs.
 
 use crate::create::{Prepared, Start, shown};
 use crate::error::{Error, refused};
 use crate::handshake::{self, ParentEnd, Progress, Report};
 use crate::init::{Init, become_unreachable, needs_parent};
-use crate::lifecycle::kill_all;
+use crate::lifecycle::{SIGKILL, kill_all};
 use crate::namespaces::keep_alive;
 use crate::request::{CreateOptions, CreateRequest, Created, Stdio};
 use crate::start::{run_poststart, see_off};
@@ -98,8 +98,9 @@ pub(crate) fn launch(
                 }
                 see_off(&parent_end, folder, &prepared.record)?;
                 run_poststart(folder, &prepared.record).inspect_err(|_| {
+                    // What its program has started would outlive it.
                     if prepared.record.shares_pids {
-                        let _ = kill_all(&prepared.record, 9);
+                        let _ = kill_all(&prepared.record, SIGKILL);
                     }
                 })?;
             }
@@ -110,7 +111,7 @@ pub(crate) fn launch(
         Ok((console, namespaces)) => Ok(Created { pid, pidfd, console, namespaces }),
         Err(error) => {
             // Reaped here: the caller does not know of it.
-            let _ = signals::send(pidfd.as_fd(), 9);
+            let _ = signals::send(pidfd.as_fd(), SIGKILL);
             let _ = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
             Err(error)
         }

@@ -19,7 +19,7 @@ const ENDED: &Step = step("runtime.delete.ended");
 const CGROUP_REMOVED: &Step = step("runtime.delete.cgroup-removed");
 const FOLDER_REMOVED: &Step = step("runtime.delete.folder-removed");
 
-const SIGKILL: i32 = 9;
+pub(crate) const SIGKILL: i32 = 9;
 /// How long a killed container may take to end.
 const END_TIME: Duration = Duration::from_secs(10);
 /// Between two looks at a creation that is to end: a lock cannot be polled.

@@ -559,6 +559,17 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_no_text_hides_no_process() {
+        std::thread::spawn(|| {
+            rustix::thread::set_name(c"\xff) Z").unwrap();
+            let own = rustix::thread::gettid().as_raw_nonzero().get();
+            assert!(!process_stat(own).unwrap().has_ended());
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[test]
     fn a_recycled_pid_is_not_taken_for_the_container() {
         let own = i32::try_from(std::process::id()).unwrap();
         let start_time = process_stat(own).unwrap().start_time;

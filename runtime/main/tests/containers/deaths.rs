@@ -330,11 +330,11 @@ impl Scene {
                 // It may have ended meanwhile.
                 let is_refused = refused.err.contains("that is not stopped: running");
                 assert!(is_refused || refused.code == 0, "{refused:?}");
-                self.bundle.succeed(&["delete", "--force", "ID"]);
             }
             Some(_) => drop(self.bundle.succeed(&["delete", "ID"])),
         }
         if status.is_some() {
+            self.bundle.succeed(&["delete", "--force", "ID"]);
             self.bundle.assert_nothing_is_left();
         }
         wait_for("all processes' end", || {
@@ -356,6 +356,7 @@ impl Scene {
     fn can_be_made_again(&self) {
         let _ = std::fs::remove_file(self.bundle.rootfs().join("ran"));
         self.succeed(&["create", "ID"]);
+        assert_eq!(self.bundle.status(), "created");
         self.succeed(&["start", "ID"]);
         wait_for("the program", || self.bundle.rootfs().join("ran").exists().then_some(()));
         self.bundle.succeed(&["delete", "--force", "ID"]);
