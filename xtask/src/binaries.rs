@@ -83,10 +83,14 @@ fn static_flags() -> Result<String> {
         "-Ctarget-feature=+crt-static -Clink-arg=-Wl,-z,muldefs -Clink-arg=-Wl,-T,{}",
         script.display()
     );
+    let library = version(&output(Command::new("getconf").arg("GNU_LIBC_VERSION"))?);
     // From 2.36 on glibc's start-up understands packed relocations.
-    let library = output(Command::new("getconf").arg("GNU_LIBC_VERSION"))?;
-    if version(&library).is_some_and(|version| version >= (2, 36)) {
+    if library >= Some((2, 36)) {
         flags.push_str(" -Clink-arg=-Wl,-z,pack-relative-relocs");
+    }
+    // Known to `kernel/sys/src/start.rs`.
+    if library == Some((2, 36)) && cfg!(target_arch = "x86_64") {
+        flags.push_str(" --cfg gantry_own_start");
     }
     Ok(flags)
 }

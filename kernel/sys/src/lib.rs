@@ -35,6 +35,8 @@ pub mod overlay;
 pub mod scheduling;
 pub mod seccomp;
 pub mod signals;
+#[cfg(gantry_own_start)]
+mod start;
 
 pub use clone::{CloneFlags, Cloned, clone_sibling, clone3, fork};
 pub use descriptors::close_all_but;
