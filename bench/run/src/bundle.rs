@@ -10,6 +10,7 @@ use tests_harness::{Reference, output_of};
 /// Bundles of one busybox root: [`Bundles::of`] makes one for a command.
 pub(crate) struct Bundles {
     folder: tempfile::TempDir,
+    state: tempfile::TempDir,
     config: Value,
 }
 
@@ -43,11 +44,14 @@ impl Bundles {
         for name in ["true", "sleep"] {
             fs::copy("/bin/busybox", root.join("bin").join(name))?;
         }
-        Ok(Self { folder, config })
+        // As `/run`, where runtimes keep their state, is: a tmpfs.
+        let state = tempfile::Builder::new().prefix("gantry-state-").tempdir_in("/dev/shm")?;
+        Ok(Self { folder, state, config })
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        self.folder.path()
+    /// Where runtimes keep their state.
+    pub(crate) fn state(&self) -> &Path {
+        self.state.path()
     }
 
     /// A bundle for a command, in a cgroup of its own below one that stays.

@@ -63,12 +63,12 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
     execs(options, &bundles, &runtimes, report)
 }
 
-/// Those that take part, with their state among the bundles.
+/// Those that take part, with where they keep their state.
 pub(crate) fn runtimes(options: &Options, bundles: &Bundles) -> Vec<Runtime> {
     let of = |name: &'static str, program: PathBuf| Runtime {
         name,
         program,
-        root: bundles.path().join(name),
+        root: bundles.state().join(name),
     };
     let mut runtimes = vec![
         of("runc", "runc".into()),

@@ -12,10 +12,12 @@
 //! - [`overlay`]: overlay mounts for kernels before 6.8.
 //! - [`message`]: datagrams with descriptors between parent and child.
 //! - [`datagram`]: IPv6 datagrams with the address that they were sent to.
+//! - [`Arena`] is an allocator for programs that soon end.
 //! - [`seccomp`], [`network`], [`keyring`], [`scheduling`], [`bpf`], [`signals`]: one facility each.
 
 #![expect(unsafe_code, reason = "this crate is where unsafe code lives")]
 
+mod arena;
 pub mod bpf;
 mod clone;
 pub mod datagram;
@@ -38,6 +40,7 @@ pub mod signals;
 #[cfg(gantry_own_start)]
 mod start;
 
+pub use arena::Arena;
 pub use clone::{CloneFlags, Cloned, clone_sibling, clone3, fork};
 pub use descriptors::close_all_but;
 pub use execute::{

@@ -2,6 +2,7 @@
 
 use crate::{Cgroup, Error, Record, knob, reopen};
 use rustix::fs::statfs;
+use std::cell::OnceCell;
 use std::path::{Component, Path, PathBuf};
 
 const CGROUP_SUPER_MAGIC: u64 = 0x0027_e0eb;
@@ -63,14 +64,19 @@ pub fn locate(cgroups_path: &str, id: &str) -> Result<Box<dyn Cgroup>, Error> {
             scope: None,
         }));
     }
-    let mut mounts = None;
+    let (list, mounts) = (OnceCell::new(), OnceCell::new());
+    let listed = || {
+        let read = || knob::read(Path::new(OWN_PROCESS), "mountinfo").unwrap_or_default();
+        mounts.get_or_init(|| Mounts::parse(list.get_or_init(read)))
+    };
     // In the order in which they were mounted, which is the reverse of this file's.
     let mut hierarchies: Vec<Hierarchy> = own
         .lines()
         .rev()
         .filter_map(own_cgroup)
         .filter_map(|(controllers, own)| {
-            let mount = mount_point(controllers, &mut mounts)?;
+            let mount =
+                conventional_mount_point(controllers).or_else(|| listed().of(controllers))?;
             Some(Hierarchy {
                 name: mount.file_name()?.to_string_lossy().into_owned(),
                 controllers: controllers.to_owned(),
@@ -99,33 +105,38 @@ pub(crate) fn own_cgroup(line: &str) -> Option<(&str, &str)> {
     (!controllers.is_empty()).then_some((controllers, path))
 }
 
-/// Where a v1 hierarchy is mounted: by convention under its controllers' names, else as the list
-/// of mounts says, which is long on a busy host and so read at most once.
-fn mount_point(controllers: &str, mounts: &mut Option<String>) -> Option<PathBuf> {
+/// Where a v1 hierarchy is mounted by convention: under its controllers' names.
+fn conventional_mount_point(controllers: &str) -> Option<PathBuf> {
     let name = controllers.strip_prefix("name=").unwrap_or(controllers);
     let conventional = Path::new(MOUNT_POINT).join(name);
-    if magic(&conventional) == CGROUP_SUPER_MAGIC {
-        return Some(conventional);
-    }
-    let mounts = mounts
-        .get_or_insert_with(|| knob::read(Path::new(OWN_PROCESS), "mountinfo").unwrap_or_default());
-    listed_mount_point(mounts, controllers)
+    (magic(&conventional) == CGROUP_SUPER_MAGIC).then_some(conventional)
 }
 
-/// Looks through `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).
+/// The mounts of v1 hierarchies that `/proc/self/mountinfo` lists (`proc_pid_mountinfo(5)`), which is
+/// long on a busy host and so read at most once, and only for what is not where it is by convention.
 ///
 /// Where any hierarchy is mounted in the usual place, a mount elsewhere is somebody's own (a test's, a
 /// container's that is being built) and may be gone in a moment: the host is taken to be without that
 /// hierarchy, as under runc (libcontainer, `FindCgroupMountpoint`). Of several mounts the one that
 /// shows the hierarchy's root is where absolute paths start.
-pub(crate) fn listed_mount_point(mounts: &str, controllers: &str) -> Option<PathBuf> {
-    let all = || mounts.lines().filter_map(Mount::parse);
-    let has_usual_place = all().any(Mount::is_in_usual_place);
-    let fits = |mount: &Mount<'_>| {
-        mount.has(controllers) && (!has_usual_place || mount.is_in_usual_place())
-    };
-    let whole = all().filter(fits).find(|mount| mount.root == "/");
-    whole.or_else(|| all().find(fits)).map(|mount| PathBuf::from(mount.point))
+pub(crate) struct Mounts<'a>(Vec<Mount<'a>>);
+
+impl<'a> Mounts<'a> {
+    pub(crate) fn parse(list: &'a str) -> Self {
+        let mut mounts: Vec<Mount<'a>> = list.lines().filter_map(Mount::parse).collect();
+        if mounts.iter().any(|mount| mount.is_in_usual_place()) {
+            mounts.retain(|mount| mount.is_in_usual_place());
+        }
+        Self(mounts)
+    }
+
+    /// Where a hierarchy is mounted.
+    pub(crate) fn of(&self, controllers: &str) -> Option<PathBuf> {
+        let mut fitting = self.0.iter().filter(|mount| mount.has(controllers));
+        let first = fitting.clone().next();
+        let mount = fitting.find(|mount| mount.root == "/").or(first)?;
+        Some(PathBuf::from(mount.point))
+    }
 }
 
 /// A mount of a v1 hierarchy.
@@ -140,12 +151,14 @@ struct Mount<'a> {
 
 impl<'a> Mount<'a> {
     fn parse(line: &'a str) -> Option<Self> {
-        let (mount, filesystem) = line.split_once(" - ")?;
-        let mut filesystem = filesystem.split(' ');
-        let (kind, options) = (filesystem.next()?, filesystem.nth(1)?);
-        let mut fields = mount.split(' ').skip(3);
+        // After a varying number of fields a dash; spaces in fields are escaped.
+        let mut fields = line.split(' ').skip(3);
         let (root, point) = (fields.next()?, fields.next()?);
-        (kind == "cgroup").then_some(Self { root, point, options })
+        let mut filesystem = fields.skip_while(|field| *field != "-").skip(1);
+        if filesystem.next()? != "cgroup" {
+            return None;
+        }
+        Some(Self { root, point, options: filesystem.nth(1)? })
     }
 
     fn has(&self, controllers: &str) -> bool {
@@ -165,6 +178,10 @@ fn magic(path: &Path) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn listed_mount_point(mounts: &str, controllers: &str) -> Option<PathBuf> {
+        Mounts::parse(mounts).of(controllers)
+    }
 
     #[test]
     fn lines_of_proc_are_cut_at_their_first_two_colons() {

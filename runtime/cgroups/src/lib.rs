@@ -262,6 +262,6 @@ pub mod fuzzing {
     /// Where `/proc/self/mountinfo` says that controllers are mounted.
     #[must_use]
     pub fn mount_point(mounts: &str, controllers: &str) -> Option<std::path::PathBuf> {
-        crate::discover::listed_mount_point(mounts, controllers)
+        crate::discover::Mounts::parse(mounts).of(controllers)
     }
 }

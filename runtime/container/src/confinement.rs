@@ -1,16 +1,17 @@
 //! From the runtime's process to the container's: identity, limits, filter, program.
 //!
-//! [`Confinement::new`] reads the configuration in the parent. In the child,
+//! [`Confinement::new`] reads the configuration in the parent, but for the filter: that of a new
+//! container is compiled while its first process mounts. In the child,
 //! [`Confinement::settle`] does everything that may fail for the user's reasons, before the
 //! container counts as created; [`Confinement::run`] does the last steps and executes the program.
 
 use crate::error::{Error, reason, refused};
 use crate::{handshake, program};
-use base_oci::runtime::{CpuAffinity, MemoryPolicy, Personality, Process, Seccomp, User};
+use base_oci::runtime::{CpuAffinity, MemoryPolicy, Personality, Process, User};
 use kernel_paths::Procfs;
 use runtime_confine::affinity::Affinity;
 use runtime_confine::seccomp::Filter;
-use runtime_confine::{capabilities, identity, labels, rlimits, scheduling, seccomp};
+use runtime_confine::{capabilities, identity, labels, rlimits, scheduling};
 use rustix::fs::{Mode, OFlags, fchown, fstat};
 use rustix::io::Errno;
 use std::ffi::CString;
@@ -27,7 +28,6 @@ pub(crate) struct Confinement {
     capabilities: capabilities::Sets,
     limits: rlimits::Limits,
     scheduling: scheduling::Scheduling,
-    filter: Option<Filter>,
     no_new_privileges: bool,
     oom_score_adj: Option<i32>,
     label: Option<String>,
@@ -46,22 +46,9 @@ pub(crate) struct Program {
 }
 
 impl Confinement {
-    /// Reads the configuration of a container's init.
+    /// Reads the configuration of a process.
     pub(crate) fn new(
         process: &Process,
-        profile: Option<&Seccomp>,
-        memory: Option<&MemoryPolicy>,
-        personality: Option<&Personality>,
-        preserve_fds: u32,
-    ) -> Result<Self, Error> {
-        let filter = profile.map(seccomp::compile).transpose()?;
-        Self::with_filter(process, filter, memory, personality, preserve_fds)
-    }
-
-    /// Reads the configuration of a process that gets a filter compiled earlier.
-    pub(crate) fn with_filter(
-        process: &Process,
-        filter: Option<Filter>,
         memory: Option<&MemoryPolicy>,
         personality: Option<&Personality>,
         preserve_fds: u32,
@@ -98,7 +85,6 @@ impl Confinement {
                 memory,
                 personality,
             )?,
-            filter,
             no_new_privileges: process.no_new_privileges,
             oom_score_adj: process.oom_score_adj,
             label: labels::exec_label(&process.apparmor_profile, &process.selinux_label),
@@ -116,11 +102,6 @@ impl Confinement {
     /// The CPUs.
     pub(crate) fn affinity(&self) -> &Affinity {
         &self.affinity
-    }
-
-    /// The filter, to be kept for `exec`.
-    pub(crate) fn filter(&self) -> Option<&Filter> {
-        self.filter.as_ref()
     }
 
     /// The working directory.
@@ -186,9 +167,14 @@ impl Confinement {
     /// Without no-new-privileges a filter needs `CAP_SYS_ADMIN`, so it comes before the
     /// capabilities are given up; with it, it comes last, so that it need allow nothing but exec
     /// (and, for a listener, read and write).
-    pub(crate) fn run(&self, program: &Program, channel: BorrowedFd<'_>) -> Error {
+    pub(crate) fn run(
+        &self,
+        program: &Program,
+        filter: Option<&Filter>,
+        channel: BorrowedFd<'_>,
+    ) -> Error {
         let install = || -> Result<(), Error> {
-            let Some(filter) = &self.filter else { return Ok(()) };
+            let Some(filter) = filter else { return Ok(()) };
             if let Some(descriptor) = filter.install()? {
                 handshake::offer_listener(channel, &descriptor);
             }

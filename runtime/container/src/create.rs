@@ -116,7 +116,6 @@ pub(crate) fn prepare<'a>(request: &CreateRequest<'a>) -> Result<Prepared<'a>, E
     })?;
     let confinement = Confinement::new(
         process,
-        linux.seccomp.as_ref(),
         linux.memory_policy.as_ref(),
         linux.personality.as_ref(),
         request.options.preserve_fds,

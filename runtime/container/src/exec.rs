@@ -62,14 +62,8 @@ pub(crate) fn exec(request: ExecRequest<'_>) -> Result<Executed, Error> {
     };
     let (memory, personality) = (&record.process.memory_policy, &record.process.personality);
     let preserved = options.preserve_fds;
-    let confinement = Confinement::with_filter(
-        &process,
-        filter,
-        memory.as_ref(),
-        personality.as_ref(),
-        preserved,
-    )?
-    .with_affinity(process.exec_cpu_affinity.as_ref())?;
+    let confinement = Confinement::new(&process, memory.as_ref(), personality.as_ref(), preserved)?
+        .with_affinity(process.exec_cpu_affinity.as_ref())?;
     let container = open_init(&record)?;
     reach(FOUND);
     let (parent_end, child_end) = handshake::pair()?;
@@ -93,7 +87,7 @@ pub(crate) fn exec(request: ExecRequest<'_>) -> Result<Executed, Error> {
             drop(parent_end);
             let joined = if is_cloned_within { within } else { NamespaceFlags::EMPTY };
             let process = &process;
-            let join = Joining { id, own, joined, container, process, confinement };
+            let join = Joining { id, own, joined, container, process, confinement, filter };
             join.run(child_end, stdio)
         }
         Ok(Cloned::Parent { pid, pidfd }) => (pid, pidfd),
@@ -271,6 +265,7 @@ struct Joining<'a> {
     container: OwnedFd,
     process: &'a Process,
     confinement: Confinement,
+    filter: Option<Filter>,
 }
 
 impl Joining<'_> {
@@ -280,7 +275,7 @@ impl Joining<'_> {
             Ok((program, console)) => {
                 parent.ready(console.as_ref().map(AsFd::as_fd));
                 reach(TOLD_READY);
-                let error = self.confinement.run(&program, parent.as_fd());
+                let error = self.confinement.run(&program, self.filter.as_ref(), parent.as_fd());
                 let text = format!("{}\n", error.message());
                 let _ = rustix::io::write(rustix::stdio::stderr(), text.as_bytes());
                 kernel_sys::exit_now(255)

@@ -8,6 +8,8 @@
 //!     │ cgroup folders                         │ (a mount that shows cgroups waits for this)
 //!     │ ── CgroupsMade ───────────────────────▶│
 //!     │ limits, attach                         │
+//!     │ compiles the filter                    │
+//!     │ ── its length, the filter ────────────▶│ (if there is one)
 //!     │ ── Attached ──────────────────────────▶│ (nothing of the container's runs before this)
 //!     │◀──────────────────── Hooks, if any ────│ everything is mounted
 //!     │ createRuntime hooks                    │
@@ -39,6 +41,7 @@
 use crate::error::{Error, refused};
 use base_errors::Kind;
 use kernel_sys::message;
+use runtime_confine::seccomp::Filter;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Signal, set_parent_process_death_signal};
@@ -67,6 +70,7 @@ const READY: u8 = b'R';
 const FAILED: u8 = b'F';
 const CLONED: u8 = b'C';
 const LISTENER: u8 = b'L';
+const FILTER: u8 = b'B';
 /// Longest failure text that is passed on.
 const MAX_MESSAGE: usize = 4096;
 
@@ -97,7 +101,7 @@ pub(crate) fn pair() -> Result<(ParentEnd, ChildEnd), Error> {
     let (parent, child) =
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(refused("make a socket pair"))?;
-    Ok((ParentEnd(parent), ChildEnd { socket: child, reached: Progress::Cloned }))
+    Ok((ParentEnd(parent), ChildEnd { socket: child, reached: Progress::Cloned, filter: None }))
 }
 
 /// The parent's end.
@@ -108,6 +112,14 @@ impl ParentEnd {
     /// Tells the child how far things are. A dead child is noticed at the next [`Self::receive`].
     pub(crate) fn tell(&self, progress: Progress) {
         let _ = message::send(&self.0, &[progress as u8], &[]);
+    }
+
+    /// Sends the child its filter, before it is told that it is [`Progress::Attached`].
+    pub(crate) fn give_filter(&self, filter: &[u8]) {
+        let length = u32::try_from(filter.len()).unwrap_or(0).to_ne_bytes();
+        let [a, b, c, d] = length;
+        let _ = message::send(&self.0, &[FILTER, a, b, c, d], &[]);
+        let _ = message::send(&self.0, filter, &[]);
     }
 
     /// Waits for the child's next word.
@@ -153,6 +165,7 @@ fn number(bytes: &[u8]) -> Option<i32> {
 pub(crate) struct ChildEnd {
     socket: OwnedFd,
     reached: Progress,
+    filter: Option<Vec<u8>>,
 }
 
 impl AsFd for ParentEnd {
@@ -191,10 +204,11 @@ impl ChildEnd {
     /// Waits until the parent has come this far; ends this process when the parent is gone.
     pub(crate) fn wait_for(&mut self, progress: Progress) {
         while self.reached < progress {
-            let mut byte = [0_u8; 1];
-            match message::receive(&self.socket, &mut byte) {
+            let mut word = [0_u8; 5];
+            match message::receive(&self.socket, &mut word) {
+                Ok((5, _)) if word[0] == FILTER => self.filter = Some(self.filter_of(word)),
                 Ok((1, _)) => {
-                    self.reached = match byte[0] {
+                    self.reached = match word[0] {
                         1 => Progress::Mapped,
                         2 => Progress::CgroupsMade,
                         3 => Progress::Attached,
@@ -206,6 +220,21 @@ impl ChildEnd {
                 // Nobody is left who could be told anything.
                 _ => kernel_sys::exit_now(1),
             }
+        }
+    }
+
+    /// The filter, which comes before [`Progress::Attached`] if there is one.
+    pub(crate) fn take_filter(&mut self) -> Option<Filter> {
+        self.filter.take().as_deref().and_then(Filter::from_bytes)
+    }
+
+    /// Receives the filter that was announced; ends this process when it does not come whole.
+    fn filter_of(&self, [_, a, b, c, d]: [u8; 5]) -> Vec<u8> {
+        let length = u32::from_ne_bytes([a, b, c, d]) as usize;
+        let mut filter = vec![0; length];
+        match message::receive(&self.socket, &mut filter) {
+            Ok((received, _)) if received == length => filter,
+            _ => kernel_sys::exit_now(1),
         }
     }
 
@@ -297,6 +326,20 @@ mod tests {
         child.failed(&Error::AlreadyExists);
         drop(child);
         assert!(matches!(parent.receive().unwrap(), Report::Failed { .. }));
+    }
+
+    #[test]
+    fn a_filter_comes_whole_and_before_what_follows_it() {
+        let text = r#"{"defaultAction":"SCMP_ACT_ALLOW"}"#;
+        let profile = serde_json::from_str(text).unwrap();
+        let filter = runtime_confine::seccomp::compile(&profile).unwrap();
+        let (parent, mut child) = pair().unwrap();
+        parent.tell(Progress::CgroupsMade);
+        parent.give_filter(&filter.to_bytes());
+        parent.tell(Progress::Attached);
+        child.wait_for(Progress::Attached);
+        assert_eq!(child.take_filter(), Some(filter));
+        assert_eq!(child.take_filter(), None);
     }
 
     #[test]

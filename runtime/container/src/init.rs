@@ -16,6 +16,7 @@ use base_oci::runtime::{Hooks, Linux, NamespaceKind, Spec};
 use contracts_runtime_api::State;
 use kernel_paths::{Procfs, Root};
 use kernel_sys::{NamespaceFlags, message};
+use runtime_confine::seccomp::Filter;
 use runtime_confine::sysctls;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -63,6 +64,11 @@ impl Init<'_> {
     pub(crate) fn run(&self, mut parent: ChildEnd, stdio: Stdio) -> ! {
         match self.prepare(&mut parent, stdio) {
             Ok((program, console)) => {
+                let filter = parent.take_filter();
+                // Never without one that is wanted.
+                if self.linux.seccomp.is_some() != filter.is_some() {
+                    kernel_sys::exit_now(1);
+                }
                 parent.ready(console.as_ref().map(AsFd::as_fd));
                 // Held any longer, they would keep somebody waiting for their end.
                 drop(console);
@@ -80,7 +86,7 @@ impl Init<'_> {
                         parent.into()
                     }
                 };
-                self.go(&program, channel.as_fd())
+                self.go(&program, filter.as_ref(), channel.as_fd())
             }
             Err(error) => {
                 parent.failed(&error);
@@ -246,14 +252,19 @@ impl Init<'_> {
     }
 
     /// Runs the program. What goes wrong now is told on the channel, which exec closes.
-    fn go(&self, program: &crate::confinement::Program, channel: BorrowedFd<'_>) -> ! {
+    fn go(
+        &self,
+        program: &crate::confinement::Program,
+        filter: Option<&Filter>,
+        channel: BorrowedFd<'_>,
+    ) -> ! {
         let result =
             self.spec.hooks.as_ref().map_or(Ok(()), |all| {
                 hooks::run("startContainer", &all.start_container, self.state)
             });
         reach(START_HOOKS_RUN);
         let error = match result {
-            Ok(()) => self.confinement.run(program, channel),
+            Ok(()) => self.confinement.run(program, filter, channel),
             Err(error) => error,
         };
         send_failure(channel, &error);

@@ -18,6 +18,7 @@ use kernel_sys::{
     Cloned, NamespaceFlags, PidfdNamespace, clone_sibling, clone3, namespace_of, signals,
 };
 use runtime_cgroups::{Cgroup, resctrl};
+use runtime_confine::seccomp;
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with, socketpair,
@@ -267,9 +268,6 @@ fn guide(
         user_namespace::write_maps(init.pid, &linux.uid_mappings, &linux.gid_mappings)?;
     }
     child.tell(Progress::Mapped);
-    if let Some(filter) = prepared.confinement.filter() {
-        folder.write_filter(filter)?;
-    }
     if !init.is_in_cgroup {
         if !prepared.cgroup_is_made {
             prepared.cgroup_is_new = prepared.cgroup.create(Some(init.pid))?;
@@ -285,6 +283,12 @@ fn guide(
     if !prepared.linux.net_devices.is_empty() {
         let network = network_of(init, prepared)?;
         netdevices::move_in(&prepared.linux.net_devices, network.as_fd())?;
+    }
+    // Here, while the child mounts, and not before there was one.
+    if let Some(profile) = &prepared.linux.seccomp {
+        let filter = seccomp::compile(profile)?.to_bytes();
+        folder.write_filter(&filter)?;
+        child.give_filter(&filter);
     }
     reach(ATTACHED);
     child.tell(Progress::Attached);

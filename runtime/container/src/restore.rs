@@ -14,6 +14,7 @@ use contracts_runtime_api::Status;
 use kernel_paths::Root;
 use kernel_sys::signals;
 use runtime_cgroups::Hierarchy;
+use runtime_confine::seccomp;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -67,8 +68,8 @@ fn bring_back(
     if prepared.resctrl.is_some() || !prepared.linux.net_devices.is_empty() {
         return Err(Error::Unimplemented("restoring with intelRdt or network devices"));
     }
-    if let Some(filter) = prepared.confinement.filter() {
-        folder.write_filter(filter)?;
+    if let Some(profile) = &prepared.linux.seccomp {
+        folder.write_filter(&seccomp::compile(profile)?.to_bytes())?;
     }
     prepared.record.is_restored = true;
     folder.write(&prepared.record)?;

@@ -383,13 +383,9 @@ impl Folder {
     }
 
     /// Keeps the filter for `exec`.
-    pub(crate) fn write_filter(&self, filter: &Filter) -> Result<(), Error> {
+    pub(crate) fn write_filter(&self, filter: &[u8]) -> Result<(), Error> {
         let path = self.path.join("seccomp.bpf");
-        std::fs::write(&path, filter.to_bytes()).map_err(|source| Error::State {
-            step: "write",
-            path,
-            source,
-        })
+        std::fs::write(&path, filter).map_err(|source| Error::State { step: "write", path, source })
     }
 
     /// The filter that init has, if it has one.

@@ -25,6 +25,10 @@ use log::Log;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// Every command ends soon, or waits for somebody else.
+#[global_allocator]
+static ALLOCATOR: kernel_sys::Arena = kernel_sys::Arena::new();
+
 /// What the flags before the command say.
 #[derive(Debug)]
 struct Global {

@@ -9,9 +9,8 @@ use super::machine::{Architecture, Machine};
 use super::syscalls::Call;
 use crate::Error;
 use base_oci::runtime::{Action, Argument, Operator, Seccomp, SyscallRule};
-use instructions::{Argument64, Verdict, always, bisect, branch, by_architecture, ret, when_equal};
-use kernel_sys::seccomp::{FLAG_NEW_LISTENER, Instruction, MAX_INSTRUCTIONS};
-use std::collections::BTreeMap;
+use instructions::{Argument64, Code, Verdict, always};
+use kernel_sys::seccomp::{FLAG_NEW_LISTENER, MAX_INSTRUCTIONS};
 
 const KILL_THREAD: u32 = 0;
 const ERRNO: u32 = 0x0005_0000;
@@ -45,22 +44,36 @@ pub fn compile_for(machine: &Machine, profile: &Seccomp) -> Result<Filter, Error
     // A tracer that is asked about everything knows new calls, too.
     let is_permissive =
         matches!(profile.default_action, Action::Allow | Action::Log | Action::Trace);
-    let tree = |architecture| tree(&rules, architecture, default, is_permissive);
+    let tree = |code: &mut Code, architecture| {
+        code.bisect(&ranges(&rules, architecture, default, is_permissive));
+    };
 
-    let mut native = tree(&machine.native);
-    if let Some(marked) = &machine.marked {
-        let body = if is_listed(marked) {
-            tree(marked)
-        } else {
-            // -1 is none of its calls: a tracer's way to have a call skipped.
-            [when_equal(SKIPPED, vec![ret(default)]), vec![ret(KILL_THREAD)]].concat()
-        };
-        native = branch(marked.mark, native, body);
+    let mut code = Code::default();
+    // An architecture that the profile does not list.
+    code.ret(KILL_THREAD);
+    for foreign in machine.foreign.iter().filter(|architecture| is_listed(architecture)) {
+        code.when_equal(foreign.audit_value(), |code| {
+            tree(code, foreign);
+            code.load_number();
+        });
     }
-    let foreign = machine.foreign.iter().filter(|architecture| is_listed(architecture));
-    let bodies = std::iter::once((machine.native.audit_value(), native))
-        .chain(foreign.map(|architecture| (architecture.audit_value(), tree(architecture))));
-    let program = by_architecture(bodies, KILL_THREAD);
+    code.when_equal(machine.native.audit_value(), |code| {
+        let native = |code: &mut Code| tree(code, &machine.native);
+        match &machine.marked {
+            None => native(code),
+            Some(marked) if is_listed(marked) => {
+                code.branch(marked.mark, native, |code| tree(code, marked));
+            }
+            Some(marked) => code.branch(marked.mark, native, |code| {
+                code.ret(KILL_THREAD);
+                // -1 is none of its calls: a tracer's way to have a call skipped.
+                code.when_equal(SKIPPED, |code| code.ret(default));
+            }),
+        }
+        code.load_number();
+    });
+    code.load_architecture();
+    let program = code.into_program();
     if program.len() > MAX_INSTRUCTIONS {
         return Err(Error::FilterTooLong(program.len()));
     }
@@ -133,24 +146,26 @@ struct Rule {
 impl Rule {
     /// Names that no architecture knows are left out: a profile may know newer calls.
     fn read(rule: &SyscallRule) -> Result<Self, Error> {
-        Ok(Self {
-            value: return_value(rule.action, rule.errno_ret),
-            conditions: conditions(rule)?,
-            calls: rule.names.iter().filter_map(|name| Call::find(name)).collect(),
-        })
+        let mut calls = Vec::with_capacity(rule.names.len());
+        for name in &rule.names {
+            calls.extend(Call::find(name, calls.last().copied()));
+        }
+        let value = return_value(rule.action, rule.errno_ret);
+        Ok(Self { value, conditions: conditions(rule)?, calls })
     }
 }
 
-/// The search tree of one architecture; the call's number is loaded.
-fn tree(
+/// The calls of an architecture, cut into ranges of the same verdict, each with its first number.
+fn ranges(
     rules: &[Rule],
     architecture: &Architecture,
     default: u32,
     is_permissive: bool,
-) -> Vec<Instruction> {
+) -> Vec<(u32, Verdict)> {
     let (verdicts, last) = verdicts(rules, architecture, default);
     let base = architecture.mark;
-    let mut ranges: Vec<(u32, Verdict)> = vec![(base, always(default))];
+    let mut ranges: Vec<(u32, Verdict)> = Vec::with_capacity(verdicts.len() + 2);
+    ranges.push((base, always(default)));
     let mut push = |start: u32, verdict: Verdict| match ranges.last_mut() {
         Some(last) if last.1 == verdict => {}
         Some(last) if last.0 == start => last.1 = verdict,
@@ -175,38 +190,48 @@ fn tree(
         ranges.retain(|(start, _)| *start <= last);
         ranges.push((last + 1, always(ERRNO | ENOSYS)));
     }
-    bisect(&ranges)
+    ranges
 }
 
-/// What the rules say about each call of an architecture, and the last call that they know.
+/// What the rules say about each call of an architecture, in the order of their numbers, and the last
+/// call that they know.
 fn verdicts(
     rules: &[Rule],
     architecture: &Architecture,
     default: u32,
-) -> (BTreeMap<u32, Verdict>, Option<u32>) {
-    let mut verdicts: BTreeMap<u32, Verdict> = BTreeMap::new();
+) -> (Vec<(u32, Verdict)>, Option<u32>) {
+    // Call, rule, and of which part of the call it speaks.
+    let mut said: Vec<(u32, &Rule, Option<u32>)> =
+        Vec::with_capacity(rules.iter().map(|rule| rule.calls.len()).sum());
     let mut last = None;
-    for Rule { value, conditions, calls } in rules {
-        for call in calls {
+    for rule in rules {
+        for call in &rule.calls {
             let (number, part) = (architecture.number(*call), architecture.part(*call));
             // Where a call can be a part of another one, libseccomp tells runc no number.
             if part.is_none() {
                 last = last.max(number);
             }
             // A rule that says what happens anyway is left out, as runc does.
-            if *value == default {
+            if rule.value == default {
                 continue;
             }
-            if let Some(number) = number {
-                verdicts.entry(number).or_default().add(conditions, *value, architecture);
-            }
-            if let Some((whole, part)) = part {
-                let conditions = of_part(conditions, part);
-                verdicts.entry(whole).or_default().add(&conditions, *value, architecture);
-            }
+            said.extend(number.map(|number| (number, rule, None)));
+            said.extend(part.map(|(whole, part)| (whole, rule, Some(part))));
         }
     }
-    (verdicts, last)
+    // One call's stay in the order of the rules.
+    said.sort_by_key(|(number, ..)| *number);
+    let verdict = |said: &[(u32, &Rule, Option<u32>)]| {
+        let mut verdict = Verdict::default();
+        for (_, Rule { value, conditions, .. }, part) in said {
+            match part {
+                None => verdict.add(conditions, *value, architecture),
+                Some(part) => verdict.add(&of_part(conditions, *part), *value, architecture),
+            }
+        }
+        (said[0].0, verdict)
+    };
+    (said.chunk_by(|one, next| one.0 == next.0).map(verdict).collect(), last)
 }
 
 /// The conditions for a call that is made as part of another one: the first argument says which

@@ -17,8 +17,13 @@ const NONE: i32 = -1;
 pub(super) struct Call(usize);
 
 impl Call {
-    /// The call of this name, if any architecture has it.
-    pub(super) fn find(name: &str) -> Option<Self> {
+    /// The call of this name, if any architecture has it. Most profiles list calls in the table's
+    /// order, so the one after `previous` is tried first.
+    pub(super) fn find(name: &str, previous: Option<Self>) -> Option<Self> {
+        let after = Self(previous.map_or(0, |call| call.0 + 1));
+        if after.0 < CALLS && after.name() == name.as_bytes() {
+            return Some(after);
+        }
         let (mut low, mut high) = (0, CALLS);
         while low < high {
             let middle = low.midpoint(high);
@@ -39,10 +44,45 @@ impl Call {
     /// The call of which this one is a part where the architecture has that, and the first argument
     /// that stands for the part: `socket` is `socketcall` with 1.
     pub(super) fn as_part(self) -> Option<(Self, u32)> {
-        let name = self.name();
-        let (_, whole, number) = PARTS.iter().find(|(part, ..)| part.as_bytes() == name)?;
-        Some((Self::find(whole)?, *number))
+        let (whole, number) = WHOLES[self.0]?;
+        Some((Self(usize::from(whole)), u32::from(number)))
     }
+}
+
+/// Of which call, by its place, each one is a part, and its number there.
+static WHOLES: [Option<(u16, u8)>; CALLS] = {
+    let mut wholes = [None; CALLS];
+    let mut part = 0;
+    while part < PARTS.len() {
+        let (name, whole, number) = PARTS[part];
+        assert!(number <= u8::MAX as u32 && CALLS <= u16::MAX as usize);
+        #[expect(clippy::cast_possible_truncation, reason = "checked above")]
+        {
+            wholes[place(name)] = Some((place(whole) as u16, number as u8));
+        }
+        part += 1;
+    }
+    wholes
+};
+
+/// Where the table has a call.
+const fn place(name: &str) -> usize {
+    let mut call = 0;
+    while !is_same(ROWS[call].0.as_bytes(), name.as_bytes()) {
+        call += 1;
+    }
+    call
+}
+
+const fn is_same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    let mut byte = 0;
+    while byte < one.len() && one[byte] == other[byte] {
+        byte += 1;
+    }
+    byte == one.len()
 }
 
 /// The numbers that an architecture's calls have, and its own.
@@ -131,15 +171,21 @@ mod tests {
     fn the_table_is_sorted_so_that_it_can_be_searched() {
         assert!(ROWS.windows(2).all(|pair| pair[0].0 < pair[1].0));
         for (name, _) in ROWS {
-            assert_eq!(Call::find(name).map(Call::name), Some(name.as_bytes()));
+            assert_eq!(Call::find(name, None).map(Call::name), Some(name.as_bytes()));
         }
-        assert_eq!(Call::find("no_such_call"), None);
-        assert_eq!(Call::find(""), None);
+        let all = |previous: &mut Option<Call>, (name, _): &(&str, _)| {
+            *previous = Call::find(name, *previous);
+            Some(*previous)
+        };
+        let found = ROWS.iter().scan(None, all);
+        assert!(found.eq((0..CALLS).map(|place| Some(Call(place)))));
+        assert_eq!(Call::find("no_such_call", None), None);
+        assert_eq!(Call::find("", None), None);
     }
 
     #[test]
     fn known_calls_have_their_numbers() {
-        let of = |name, numbers: &Numbers| numbers.of(Call::find(name).unwrap());
+        let of = |name, numbers: &Numbers| numbers.of(Call::find(name, None).unwrap());
         let everywhere = [&X86_64, &X86, &X32, &AARCH64, &ARM, &RISCV64, &LOONGARCH64, &PPC64LE];
         let numbers = |name| everywhere.map(|architecture| of(name, architecture));
         assert_eq!(numbers("clone3"), [Some(435); 8]);
@@ -151,9 +197,10 @@ mod tests {
 
     #[test]
     fn parts_are_known_by_their_whole() {
-        let part = |name| Call::find(name).unwrap().as_part();
-        assert_eq!(part("socket"), Some((Call::find("socketcall").unwrap(), 1)));
-        assert_eq!(part("shmctl"), Some((Call::find("ipc").unwrap(), 24)));
+        let find = |name| Call::find(name, None).unwrap();
+        let part = |name| find(name).as_part();
+        assert_eq!(part("socket"), Some((find("socketcall"), 1)));
+        assert_eq!(part("shmctl"), Some((find("ipc"), 24)));
         assert_eq!(part("read"), None);
     }
 }

@@ -43,7 +43,9 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
     if text.len() as u64 > MAX_LENGTH {
         return Err(failed(&"longer than 16 MiB"));
     }
-    serde_json::from_slice(&text).map_err(|error| failed(&error))
+    // Checked at once, which is faster than string by string.
+    let text = std::str::from_utf8(&text).map_err(|error| failed(&error))?;
+    serde_json::from_str(text).map_err(|error| failed(&error))
 }
 
 /// A document for people.

@@ -73,42 +73,78 @@ pub(super) fn always(value: u32) -> Verdict {
     Verdict { conditional: Vec::new(), otherwise: Some(value) }
 }
 
-/// Code that finds the range of the loaded number and returns its verdict.
-pub(super) fn bisect(ranges: &[(u32, Verdict)]) -> Vec<Instruction> {
-    if let [(_, verdict)] = ranges {
-        return decide(verdict);
-    }
-    let (low, high) = ranges.split_at(ranges.len() / 2);
-    branch(high[0].0, bisect(low), bisect(high))
-}
+/// Instructions from the last to the first: what a jump leaps over is there before the jump is.
+#[derive(Debug, Default)]
+pub(super) struct Code(Vec<Instruction>);
 
-/// `if number >= limit { high } else { low }`.
-pub(super) fn branch(
-    limit: u32,
-    low: Vec<Instruction>,
-    high: Vec<Instruction>,
-) -> Vec<Instruction> {
-    let mut code = Vec::with_capacity(low.len() + high.len() + 2);
-    match u8::try_from(low.len()) {
-        Ok(skip) => code.push(jump(JUMP_GREATER_OR_EQUAL, limit, skip, 0)),
-        Err(_) => {
-            code.push(jump(JUMP_GREATER_OR_EQUAL, limit, 0, 1));
-            code.push(far_jump(low.len()));
+impl Code {
+    /// The instructions in the order in which they are run.
+    pub(super) fn into_program(mut self) -> Vec<Instruction> {
+        self.0.reverse();
+        self.0
+    }
+
+    /// Puts `return value` before the code.
+    pub(super) fn ret(&mut self, value: u32) {
+        self.0.push(ret(value));
+    }
+
+    /// Puts before the code what finds the range of the loaded number and returns its verdict.
+    pub(super) fn bisect(&mut self, ranges: &[(u32, Verdict)]) {
+        if let [(_, verdict)] = ranges {
+            return self.decide(verdict);
+        }
+        let (low, high) = ranges.split_at(ranges.len() / 2);
+        self.branch(high[0].0, |code| code.bisect(low), |code| code.bisect(high));
+    }
+
+    /// `if number >= limit { high } else { low }`; both always return.
+    pub(super) fn branch(
+        &mut self,
+        limit: u32,
+        low: impl FnOnce(&mut Self),
+        high: impl FnOnce(&mut Self),
+    ) {
+        high(self);
+        let length = self.added(low);
+        match u8::try_from(length) {
+            Ok(skip) => self.0.push(jump(JUMP_GREATER_OR_EQUAL, limit, skip, 0)),
+            Err(_) => {
+                self.0.extend([far_jump(length), jump(JUMP_GREATER_OR_EQUAL, limit, 0, 1)]);
+            }
         }
     }
-    code.extend(low);
-    code.extend(high);
-    code
-}
 
-/// Code for one verdict.
-fn decide(verdict: &Verdict) -> Vec<Instruction> {
-    let mut code = Vec::new();
-    for (conditions, value) in &verdict.conditional {
-        code.extend(alternative(conditions, *value));
+    /// `if accumulator == value { body }`; `body` always returns.
+    pub(super) fn when_equal(&mut self, value: u32, body: impl FnOnce(&mut Self)) {
+        let length = self.added(body);
+        self.0.extend([far_jump(length), jump(JUMP_EQUAL, value, 1, 0)]);
     }
-    code.push(ret(verdict.otherwise.unwrap_or(KILL_THREAD)));
-    code
+
+    /// Puts before the code what loads the call's number.
+    pub(super) fn load_number(&mut self) {
+        self.0.push(load(NUMBER));
+    }
+
+    /// Puts before the code what loads the call's architecture.
+    pub(super) fn load_architecture(&mut self) {
+        self.0.push(load(ARCHITECTURE));
+    }
+
+    /// Puts one verdict before the code.
+    fn decide(&mut self, verdict: &Verdict) {
+        self.ret(verdict.otherwise.unwrap_or(KILL_THREAD));
+        for (conditions, value) in verdict.conditional.iter().rev() {
+            self.0.extend(alternative(conditions, *value).into_iter().rev());
+        }
+    }
+
+    /// How many instructions something has put before the code.
+    fn added(&mut self, put: impl FnOnce(&mut Self)) -> usize {
+        let before = self.0.len();
+        put(self);
+        self.0.len() - before
+    }
 }
 
 /// Where a comparison goes on.
@@ -234,31 +270,11 @@ const fn halves(value: u64) -> (u32, u32) {
     ((value >> 32) as u32, value as u32)
 }
 
-/// Code that finds the architecture's body; `otherwise` is the verdict on calls of others.
-pub(super) fn by_architecture(
-    bodies: impl Iterator<Item = (u32, Vec<Instruction>)>,
-    otherwise: u32,
-) -> Vec<Instruction> {
-    let mut code = vec![load(ARCHITECTURE)];
-    for (architecture, body) in bodies {
-        code.extend(when_equal(architecture, [vec![load(NUMBER)], body].concat()));
-    }
-    code.push(ret(otherwise));
-    code
-}
-
-/// `if accumulator == value { body }`; `body` always returns.
-pub(super) fn when_equal(value: u32, body: Vec<Instruction>) -> Vec<Instruction> {
-    let mut code = vec![jump(JUMP_EQUAL, value, 1, 0), far_jump(body.len())];
-    code.extend(body);
-    code
-}
-
 const fn load(offset: u32) -> Instruction {
     Instruction { code: LOAD, jt: 0, jf: 0, k: offset }
 }
 
-pub(super) const fn ret(value: u32) -> Instruction {
+const fn ret(value: u32) -> Instruction {
     Instruction { code: RETURN, jt: 0, jf: 0, k: value }
 }
 

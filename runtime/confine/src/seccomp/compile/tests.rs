@@ -4,6 +4,7 @@ use super::instructions::{
     AND, JUMP, JUMP_EQUAL, JUMP_GREATER, JUMP_GREATER_OR_EQUAL, LOAD, RETURN,
 };
 use super::*;
+use kernel_sys::seccomp::Instruction;
 
 /// Runs a filter as the kernel would.
 fn verdict(filter: &Filter, architecture: u32, number: u32, arguments: [u64; 6]) -> u32 {
