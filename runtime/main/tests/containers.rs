@@ -154,7 +154,7 @@ fn seccomp_denies_what_the_profile_denies_with_and_without_new_privileges() {
             "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
             "syscalls": [
                 {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 30},
-                {"names": ["rmdir"], "action": "SCMP_ACT_ERRNO"},
+                {"names": ["rmdir", "unlinkat"], "action": "SCMP_ACT_ERRNO"},
             ],
         });
         let ended = bundle.runtime(&["run", "ID"]);
@@ -169,7 +169,7 @@ fn a_process_that_joins_is_confined_like_the_first() {
     let mut bundle = Bundle::program(&["sleep", "1000"]);
     bundle.config["linux"]["seccomp"] = json!({
         "defaultAction": "SCMP_ACT_ALLOW",
-        "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO"}],
+        "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}],
     });
     bundle.succeed(&["create", "ID"]);
     // Also before the container is started.

@@ -241,17 +241,18 @@ impl Server {
         if !all {
             let pidfd = process.pidfd.as_ref().filter(|_| process.state.is_alive());
             let pidfd = pidfd.ok_or(TaskError::Finished)?;
-            match kernel_sys::signals::send(pidfd.as_fd(), signal) {
-                Ok(()) => reach(SIGNALLED),
-                Err(kernel_sys::Errno::SRCH) => return Err(TaskError::Finished),
-                Err(errno) => return Err(TaskError::system("send a signal")(errno)),
+            if !paused {
+                match kernel_sys::signals::send(pidfd.as_fd(), signal) {
+                    Ok(()) => reach(SIGNALLED),
+                    Err(kernel_sys::Errno::SRCH) => return Err(TaskError::Finished),
+                    Err(errno) => return Err(TaskError::system("send a signal")(errno)),
+                }
+                return Ok(Answer::empty());
             }
         }
-        if !all && !paused {
-            return Ok(Answer::empty());
-        }
         let (runtime, id) = self.runtime(&request.id)?;
-        // A frozen process of cgroup v1 dies when it is thawed: the runtime's kill does that.
+        // A frozen process of cgroup v1 dies when it is thawed: the runtime's kill does that. It sends the
+        // signal, too: one of cgroup v2 would have died of ours, and the runtime found nobody.
         let job = move || runtime.kill(&id, signal, all);
         self.launch(Vec::new(), Then::Done("OCI runtime kill failed", reply), job)
             .map(|()| Answer::Later)

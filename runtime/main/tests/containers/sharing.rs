@@ -103,7 +103,7 @@ fn an_id_mapped_mount_shows_and_takes_other_ids() {
         .unwrap()
         .push(json!({"destination": "/data", "source": path, "options": ["bind", "idmap"]}));
     let own = mapped.runtime(&["run", "ID"]);
-    succeed("umount", &["-R", path]);
+    succeed("umount", &["-l", path]);
     let own_ids = |plain: &str| vec!["1000:2000".to_owned(), plain.to_owned()];
     assert_eq!(outcomes[0], (0, own_ids("0:0"), Some((0, 0))));
     assert_eq!(outcomes[1], (0, own_ids("1000:2000"), Some((0, 0))));
@@ -176,7 +176,7 @@ fn mounts_made_inside_a_shared_mount_are_seen_outside_and_no_others() {
     let slave = bundle.runtime(&["run", "ID"]);
     let is_seen_twice =
         std::fs::read_to_string("/proc/self/mountinfo").unwrap().matches(path).count();
-    succeed("umount", &["-R", path]);
+    succeed("umount", &["-l", path]);
     assert!(is_seen, "{ended:?}");
     assert_eq!((slave.code, is_seen_twice), (0, 2), "{slave:?}");
     bundle.assert_nothing_is_left();

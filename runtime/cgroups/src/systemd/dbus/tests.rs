@@ -18,10 +18,15 @@ fn peer(
     (folder, path, thread)
 }
 
-fn let_in(stream: &mut UnixStream) {
+/// Hears who asks to be let in. One that closes unheard what it was sent takes its own answer back.
+fn hear(stream: &mut UnixStream) {
     let mut asked = [0; AUTHENTICATE.len()];
     stream.read_exact(&mut asked).unwrap();
     assert_eq!(asked, AUTHENTICATE);
+}
+
+fn let_in(stream: &mut UnixStream) {
+    hear(stream);
     stream.write_all(b"DATA\r\nOK 1234\r\n").unwrap();
 }
 
@@ -98,6 +103,7 @@ fn an_error_has_its_name_and_its_text() {
 #[test]
 fn who_is_refused_or_not_answered_is_told_so() {
     let (_folder, path, thread) = peer(|mut stream| {
+        hear(&mut stream);
         stream.write_all(b"REJECTED EXTERNAL\r\nREJECTED\r\n").unwrap();
     });
     let error = Connection::open(&path, false, LIMIT).err().unwrap();
