@@ -17,6 +17,9 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+/// The exit code of a process whose program the kernel refuses to execute.
+pub(crate) const REFUSED_PROGRAM: i32 = 255;
+
 /// Everything about one process but its namespaces and files.
 #[derive(Debug)]
 pub(crate) struct Confinement {
@@ -54,6 +57,9 @@ impl Confinement {
         personality: Option<&Personality>,
         preserve_fds: u32,
     ) -> Result<Self, Error> {
+        // As under runc, one that says nothing is none.
+        let says_nothing = |p: &&Seccomp| p.default_action.is_none() && p.syscalls.is_empty();
+        let profile = profile.filter(|profile| !says_nothing(profile));
         let filter = profile.map(seccomp::compile).transpose()?;
         Self::with_filter(process, filter, memory, personality, preserve_fds)
     }
@@ -69,7 +75,10 @@ impl Confinement {
         if process.args.is_empty() {
             return Err(Error::Configuration("args must not be empty".to_owned()));
         }
-        let cwd = if process.cwd.is_empty() { "/" } else { process.cwd.as_str() };
+        let cwd = process.cwd.as_str();
+        if cwd.is_empty() {
+            return Err(Error::Configuration("Cwd property must not be empty".to_owned()));
+        }
         if !cwd.starts_with('/') {
             return Err(Error::Configuration("cwd must be an absolute path".to_owned()));
         }
@@ -218,7 +227,7 @@ impl Confinement {
         let Err(errno) = kernel_sys::execve(&program.path, &program.args, &program.env);
         let text = format!("exec {}: {}\n", program.path.to_string_lossy(), reason(errno));
         let _ = rustix::io::write(rustix::stdio::stderr(), text.as_bytes());
-        kernel_sys::exit_now(255)
+        kernel_sys::exit_now(REFUSED_PROGRAM)
     }
 }
 

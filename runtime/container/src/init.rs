@@ -13,7 +13,7 @@ use crate::request::Stdio;
 use crate::{hooks, seal};
 use base_faults::{Step, reach, step};
 use base_oci::runtime::{Hooks, Linux, NamespaceKind, Spec};
-use contracts_runtime_api::State;
+use contracts_runtime_api::{State, Status};
 use kernel_paths::{Procfs, Root};
 use kernel_sys::{NamespaceFlags, message};
 use runtime_confine::sysctls;
@@ -182,6 +182,10 @@ impl Init<'_> {
             None
         };
         reach(MOUNTED);
+        if self.spec.hooks.is_some() {
+            // Where runc's hooks are run, too.
+            tree.enter_folder()?;
+        }
         self.run_hooks(parent)?;
         reach(CREATE_HOOKS_RUN);
         tree.seal()?;
@@ -204,7 +208,16 @@ impl Init<'_> {
             parent.wait_for(Progress::Attached);
             parent.hooks();
         }
-        hooks::run("createContainer", &all.create_container, self.state)
+        if all.create_container.is_empty() {
+            return Ok(());
+        }
+        hooks::run("createContainer", &all.create_container, &self.state_inside(Status::Creating))
+    }
+
+    /// The state that hooks hear of that run in the container's namespaces: the process has another
+    /// number there.
+    fn state_inside(&self, status: Status) -> State {
+        State { pid: rustix::process::getpid().as_raw_pid(), status, ..self.state.clone() }
     }
 
     fn set_names(&self) -> Result<(), Error> {
@@ -247,10 +260,10 @@ impl Init<'_> {
 
     /// Runs the program. What goes wrong now is told on the channel, which exec closes.
     fn go(&self, program: &crate::confinement::Program, channel: BorrowedFd<'_>) -> ! {
-        let result =
-            self.spec.hooks.as_ref().map_or(Ok(()), |all| {
-                hooks::run("startContainer", &all.start_container, self.state)
-            });
+        let result = self.spec.hooks.as_ref().map_or(Ok(()), |all| match &*all.start_container {
+            [] => Ok(()),
+            some => hooks::run("startContainer", some, &self.state_inside(Status::Created)),
+        });
         reach(START_HOOKS_RUN);
         let error = match result {
             Ok(()) => self.confinement.run(program, channel),
