@@ -6,7 +6,7 @@ use crate::devices::make_links;
 use crate::mask::{make_paths_readonly, mask};
 use crate::mounts::{
     apply_attributes, apply_propagation, attach, change_propagation, clone_path, detached,
-    make_readonly,
+    make_readonly, reconfigure,
 };
 use crate::options::{MS_PRIVATE, MS_SLAVE};
 use crate::plan::{Plan, PlannedMount};
@@ -156,7 +156,9 @@ impl Tree<'_> {
         };
         if mount.options.remount {
             let target = self.root.open(&mount.destination, OFlags::PATH).map_err(path(step))?;
-            return apply_attributes(&target, &mount.options).map_err(refused(step));
+            return reconfigure(&target, &mount.options)
+                .and_then(|()| apply_attributes(&target, &mount.options))
+                .map_err(refused(step));
         }
         let tree = match &mount.opened {
             // Another descriptor of the same mount.

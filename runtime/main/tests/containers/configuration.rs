@@ -32,6 +32,27 @@ fn a_tmpfs_may_be_read_only_and_hold_other_mounts() {
 }
 
 #[test]
+fn a_remount_changes_the_file_system_and_the_mount_that_are_there() {
+    let remount = |destination: &str| {
+        json!({"destination": destination, "type": "tmpfs",
+            "options": ["remount", "size=2m,mode=700", "noexec", "ro"]})
+    };
+    let mut bundle = Bundle::script("grep ' /data ' /proc/self/mountinfo; ls -ld /data");
+    mount(&mut bundle, json!({"destination": "/data", "type": "tmpfs", "options": ["size=1m"]}));
+    mount(&mut bundle, remount("/data"));
+    let out = bundle.run();
+    assert!(out.contains(" ro,noexec,") && out.contains("size=2048k"), "{out}");
+    // There is nothing that could be changed.
+    let mut bundle = Bundle::program(&["true"]);
+    mount(&mut bundle, remount("/tmp"));
+    let ended = bundle.runtime(&["run", "ID"]);
+    assert!(
+        ended.code == 1 && ended.err.contains("mount tmpfs to /tmp: invalid argument"),
+        "{ended:?}"
+    );
+}
+
+#[test]
 fn paths_with_dots_are_hidden_and_the_root_can_be_protected_as_a_path() {
     let mut bundle = Bundle::script("cat /etc/passwd; cat /tmp/x");
     std::fs::write(bundle.rootfs().join("tmp/x"), "x\n").unwrap();
