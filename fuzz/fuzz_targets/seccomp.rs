@@ -231,7 +231,7 @@ fn profile(input: &Input, kind: &Kind) -> Seccomp {
         architectures.push(name.to_owned());
     }
     Seccomp {
-        default_action: default,
+        default_action: Some(default),
         default_errno_ret: input.default_errno.map(u32::from),
         architectures,
         syscalls,
@@ -262,7 +262,7 @@ fn argument(condition: &Condition) -> Argument {
 
 /// libseccomp's filter, made as runc makes it; nothing where it takes no such profile.
 fn libseccomp(profile: &Seccomp, kind: &Kind) -> Option<Vec<Instruction>> {
-    let default = action(profile.default_action, profile.default_errno_ret);
+    let default = action(profile.default_action.unwrap_or_default(), profile.default_errno_ret);
     let mut context = ScmpFilterContext::new(default).ok()?;
     context.remove_arch(ScmpArch::X8664).ok()?;
     context.add_arch(kind.native.1).ok()?;
@@ -326,7 +326,7 @@ fn action(action: Action, errno: Option<u32>) -> ScmpAction {
 /// all that the profile names on its architecture, and the profile is not one that allows.
 fn is_stubbed(profile: &Seccomp, (name, architecture, _): Architecture, number: u32) -> bool {
     let is_permissive =
-        matches!(profile.default_action, Action::Allow | Action::Log | Action::Trace);
+        matches!(profile.default_action, Some(Action::Allow | Action::Log | Action::Trace));
     if is_permissive || !profile.architectures.iter().any(|listed| listed == name) {
         return false;
     }

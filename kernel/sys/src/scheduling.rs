@@ -69,8 +69,8 @@ pub fn ioprio_set(class: i32, priority: i32) -> Result<()> {
 /// The kernel's.
 pub fn set_mempolicy(mode: i32, nodes: &[u64]) -> Result<()> {
     let bits = nodes.len() * 64;
-    // One more than the bits given: the kernel takes `maxnode - 1` bits.
-    let maxnode = if bits == 0 { 0 } else { bits + 1 };
+    // One more than the bits given: the kernel takes `maxnode - 1` bits, of 0 the largest number.
+    let maxnode = bits + 1;
     // SAFETY: the mask holds at least the bits that the count names.
     check(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, nodes.as_ptr(), maxnode) })
         .map(drop)

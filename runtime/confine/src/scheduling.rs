@@ -82,10 +82,15 @@ fn attributes(scheduler: &Scheduler) -> Result<Attributes, Error> {
         };
     }
     let priority = scheduler.priority.unwrap_or(0);
+    // The kernel would take the nearest.
+    let nice = scheduler.nice.unwrap_or(0);
+    if !(-20..=19).contains(&nice) {
+        return Err(invalid("nice value", &nice.to_string()));
+    }
     Ok(Attributes {
         policy,
         flags,
-        nice: scheduler.nice.unwrap_or(0),
+        nice,
         priority: u32::try_from(priority)
             .map_err(|_| invalid("scheduler priority", &priority.to_string()))?,
         runtime: scheduler.runtime.unwrap_or(0),
@@ -101,6 +106,9 @@ fn io_class(priority: &IoPriority) -> Result<(i32, i32), Error> {
         "IOPRIO_CLASS_IDLE" => 3,
         other => return Err(invalid("I/O priority class", other)),
     };
+    if !(0..=7).contains(&priority.priority) {
+        return Err(invalid("I/O priority", &priority.priority.to_string()));
+    }
     Ok((class, priority.priority))
 }
 
@@ -144,5 +152,26 @@ fn domain(personality: &Personality) -> Result<u32, Error> {
         "LINUX" => Ok(0),
         "LINUX32" => Ok(8),
         other => Err(invalid("personality", other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_would_bend_to_its_ranges_is_refused() {
+        let nice = |nice| {
+            attributes(&Scheduler {
+                policy: "SCHED_OTHER".to_owned(),
+                nice: Some(nice),
+                ..Scheduler::default()
+            })
+        };
+        assert_eq!(nice(-20).unwrap().nice, -20);
+        assert!(nice(20).is_err() && nice(-21).is_err());
+        let io = |priority| io_class(&IoPriority { class: "IOPRIO_CLASS_BE".to_owned(), priority });
+        assert_eq!(io(7).unwrap(), (2, 7));
+        assert!(io(8).is_err() && io(-1).is_err());
     }
 }

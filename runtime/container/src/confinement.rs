@@ -7,7 +7,7 @@
 
 use crate::error::{Error, reason, refused};
 use crate::{handshake, program};
-use base_oci::runtime::{CpuAffinity, MemoryPolicy, Personality, Process, User};
+use base_oci::runtime::{CpuAffinity, Linux, MemoryPolicy, Personality, Process, Seccomp, User};
 use kernel_paths::Procfs;
 use runtime_confine::affinity::Affinity;
 use runtime_confine::seccomp::Filter;
@@ -17,6 +17,9 @@ use rustix::io::Errno;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+
+/// The exit code of a process whose program the kernel refuses to execute.
+pub(crate) const REFUSED_PROGRAM: i32 = 255;
 
 /// Everything about one process but its namespaces and files.
 #[derive(Debug)]
@@ -45,6 +48,13 @@ pub(crate) struct Program {
     label: Option<OwnedFd>,
 }
 
+/// The profile of a container's filter, if it is to have one: as under runc, a profile that says nothing
+/// is none.
+pub(crate) fn profile(linux: &Linux) -> Option<&Seccomp> {
+    let says_something = |p: &&Seccomp| p.default_action.is_some() || !p.syscalls.is_empty();
+    linux.seccomp.as_ref().filter(says_something)
+}
+
 impl Confinement {
     /// Reads the configuration of a process.
     pub(crate) fn new(
@@ -56,7 +66,10 @@ impl Confinement {
         if process.args.is_empty() {
             return Err(Error::Configuration("args must not be empty".to_owned()));
         }
-        let cwd = if process.cwd.is_empty() { "/" } else { process.cwd.as_str() };
+        let cwd = process.cwd.as_str();
+        if cwd.is_empty() {
+            return Err(Error::Configuration("Cwd property must not be empty".to_owned()));
+        }
         if !cwd.starts_with('/') {
             return Err(Error::Configuration("cwd must be an absolute path".to_owned()));
         }
@@ -204,7 +217,7 @@ impl Confinement {
         let Err(errno) = kernel_sys::execve(&program.path, &program.args, &program.env);
         let text = format!("exec {}: {}\n", program.path.to_string_lossy(), reason(errno));
         let _ = rustix::io::write(rustix::stdio::stderr(), text.as_bytes());
-        kernel_sys::exit_now(255)
+        kernel_sys::exit_now(REFUSED_PROGRAM)
     }
 }
 

@@ -154,6 +154,9 @@ fn check(spec: &Spec, linux: &Linux, namespaces: &Namespaces) -> Result<(), Erro
         }
         Ok(())
     };
+    if spec.root.is_none() {
+        return Err(Error::Configuration("root must be specified".to_owned()));
+    }
     let wants_names = !spec.hostname.is_empty() || !spec.domainname.is_empty();
     let text = "unable to set hostname without a private UTS namespace";
     needs(NamespaceKind::Uts, wants_names, text)?;
@@ -162,6 +165,8 @@ fn check(spec: &Spec, linux: &Linux, namespaces: &Namespaces) -> Result<(), Erro
     needs(NamespaceKind::Mount, hides, text)?;
     let text = "unable to move network devices without a NET namespace";
     needs(NamespaceKind::Network, !linux.net_devices.is_empty(), text)?;
+    let text = "time namespace offsets specified, but time namespace isn't enabled in the config";
+    needs(NamespaceKind::Time, !linux.time_offsets.is_empty(), text)?;
     netdevices::check(&linux.net_devices)?;
     sysctls::check(&linux.sysctl, &own)?;
     if !linux.mount_label.is_empty() && labels::has_selinux() {

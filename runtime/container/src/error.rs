@@ -183,9 +183,10 @@ impl Error {
         let mut text = self.to_string();
         let mut source = std::error::Error::source(self);
         while let Some(error) = source {
-            let _ = match error.downcast_ref::<Errno>() {
-                Some(errno) => write!(text, ": {}", reason(*errno)),
-                None => write!(text, ": {error}"),
+            let _ = match (error.downcast_ref::<Errno>(), error.downcast_ref::<std::io::Error>()) {
+                (Some(errno), _) => write!(text, ": {}", reason(*errno)),
+                (None, Some(error)) => write!(text, ": {}", io_reason(error)),
+                (None, None) => write!(text, ": {error}"),
             };
             source = error.source();
         }
@@ -232,7 +233,13 @@ pub(crate) fn refused(step: impl Into<String>) -> impl FnOnce(Errno) -> Error {
 
 /// An errno as Go prints it: the C library's text with a small first letter.
 pub(crate) fn reason(errno: Errno) -> String {
-    let text = std::io::Error::from(errno).to_string();
+    io_reason(&errno.into())
+}
+
+/// The same of an error of the standard library's.
+#[must_use]
+pub fn io_reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut letters = text.chars();
     let first = letters.next().map(|letter| letter.to_ascii_lowercase());
@@ -250,5 +257,8 @@ mod tests {
         assert_eq!(reason(Errno::NOEXEC), "exec format error");
         let error = Error::Refused { step: "open x".to_owned(), errno: Errno::NOENT };
         assert_eq!(error.message(), "open x: no such file or directory");
+        let source = std::io::Error::from(Errno::NAMETOOLONG);
+        let error = Error::State { step: "make", path: "/x".into(), source };
+        assert_eq!(error.message(), "make /x: file name too long");
     }
 }

@@ -1,6 +1,6 @@
 //! Programs that the configuration wants to be called on the way.
 
-use crate::error::Error;
+use crate::error::{Error, io_reason};
 use base_oci::runtime::Hook;
 use contracts_runtime_api::State;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -25,6 +25,9 @@ pub(crate) fn run(phase: &'static str, hooks: &[Hook], state: &State) -> Result<
 }
 
 fn run_one(hook: &Hook, state: &State) -> Result<(), String> {
+    if !hook.path.starts_with('/') {
+        return Err(format!("path {:?} of a hook is not absolute", hook.path));
+    }
     let limit = match hook.timeout {
         None => None,
         Some(seconds) => Some(
@@ -44,7 +47,9 @@ fn run_one(hook: &Hook, state: &State) -> Result<(), String> {
     command.env_clear();
     command.envs(hook.env.iter().filter_map(|variable| variable.split_once('=')));
     command.stdin(stdin).stdout(Stdio::null()).stderr(stderr);
-    let mut child = command.spawn().map_err(|error| format!("{}: {error}", hook.path))?;
+    let mut child = command
+        .spawn()
+        .map_err(|error| format!("fork/exec {}: {}", hook.path, io_reason(&error)))?;
     // It holds the pipe's other end.
     drop(command);
     let limit = limit.map(|seconds| (seconds, Instant::now() + Duration::from_secs(seconds)));
@@ -152,6 +157,11 @@ mod tests {
         let error = run("poststart", &[shell("sleep 30", Some(1))], &state()).unwrap_err();
         assert!(error.to_string().contains("longer than 1 s"), "{error}");
         assert!(run("poststart", &[shell("true", Some(0))], &state()).is_err());
+        for (path, words) in [("sh", "is not absolute"), ("/no", "fork/exec /no: no such file")] {
+            let hook = Hook { path: path.to_owned(), ..shell("true", None) };
+            let error = run("prestart", &[hook], &state()).unwrap_err();
+            assert!(error.to_string().contains(words), "{error}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! nothing of the host's is ever reachable through `/proc/<pid>/exe` but the runtime itself,
 //! which the process being non-dumpable keeps out of reach until the program is executed.
 
-use crate::confinement::Confinement;
+use crate::confinement::{Confinement, profile};
 use crate::error::{Error, refused};
 use crate::handshake::{ChildEnd, Progress, send_failure};
 use crate::namespaces::Namespaces;
@@ -13,7 +13,7 @@ use crate::request::Stdio;
 use crate::{hooks, seal};
 use base_faults::{Step, reach, step};
 use base_oci::runtime::{Hooks, Linux, NamespaceKind, Spec};
-use contracts_runtime_api::State;
+use contracts_runtime_api::{State, Status};
 use kernel_paths::{Procfs, Root};
 use kernel_sys::{NamespaceFlags, message};
 use runtime_confine::seccomp::Filter;
@@ -66,7 +66,7 @@ impl Init<'_> {
             Ok((program, console)) => {
                 let filter = parent.take_filter();
                 // Never without one that is wanted.
-                if self.linux.seccomp.is_some() != filter.is_some() {
+                if profile(self.linux).is_some() != filter.is_some() {
                     kernel_sys::exit_now(1);
                 }
                 parent.ready(console.as_ref().map(AsFd::as_fd));
@@ -188,6 +188,10 @@ impl Init<'_> {
             None
         };
         reach(MOUNTED);
+        if self.spec.hooks.is_some() {
+            // Where runc's hooks are run, too.
+            tree.enter_folder()?;
+        }
         self.run_hooks(parent)?;
         reach(CREATE_HOOKS_RUN);
         tree.seal()?;
@@ -210,7 +214,16 @@ impl Init<'_> {
             parent.wait_for(Progress::Attached);
             parent.hooks();
         }
-        hooks::run("createContainer", &all.create_container, self.state)
+        if all.create_container.is_empty() {
+            return Ok(());
+        }
+        hooks::run("createContainer", &all.create_container, &self.state_inside(Status::Creating))
+    }
+
+    /// The state that hooks hear of that run in the container's namespaces: the process has another
+    /// number there.
+    fn state_inside(&self, status: Status) -> State {
+        State { pid: rustix::process::getpid().as_raw_pid(), status, ..self.state.clone() }
     }
 
     fn set_names(&self) -> Result<(), Error> {
@@ -258,10 +271,10 @@ impl Init<'_> {
         filter: Option<&Filter>,
         channel: BorrowedFd<'_>,
     ) -> ! {
-        let result =
-            self.spec.hooks.as_ref().map_or(Ok(()), |all| {
-                hooks::run("startContainer", &all.start_container, self.state)
-            });
+        let result = self.spec.hooks.as_ref().map_or(Ok(()), |all| match &*all.start_container {
+            [] => Ok(()),
+            some => hooks::run("startContainer", some, &self.state_inside(Status::Created)),
+        });
         reach(START_HOOKS_RUN);
         let error = match result {
             Ok(()) => self.confinement.run(program, filter, channel),

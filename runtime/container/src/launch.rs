@@ -1,5 +1,6 @@
 //! A container's first process: cloned, guided until it waits to be started, or runs.
 
+use crate::confinement::profile;
 use crate::create::{Prepared, Start, shown};
 use crate::error::{Error, refused};
 use crate::handshake::{self, ParentEnd, Progress, Report};
@@ -285,7 +286,7 @@ fn guide(
         netdevices::move_in(&prepared.linux.net_devices, network.as_fd())?;
     }
     // Here, while the child mounts, and not before there was one.
-    if let Some(profile) = &prepared.linux.seccomp {
+    if let Some(profile) = profile(&prepared.linux) {
         let filter = seccomp::compile(profile)?.to_bytes();
         folder.write_filter(&filter)?;
         child.give_filter(&filter);

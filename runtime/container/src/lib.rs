@@ -43,7 +43,7 @@ mod user_namespace;
 pub use checkpoint::CheckpointRequest;
 pub use contracts_runtime_api::{State, Stats, Status};
 pub use criu::{CgroupsMode, CriuOptions};
-pub use error::Error;
+pub use error::{Error, io_reason};
 pub use request::{
     CreateOptions, CreateRequest, Created, ExecOptions, ExecRequest, Executed, RootfsMount, Stdio,
 };

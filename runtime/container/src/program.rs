@@ -4,6 +4,7 @@ use crate::error::{Error, reason, refused};
 use contracts_runtime_api::texts;
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, stat};
 use rustix::io::Errno;
+use std::collections::HashSet;
 use std::ffi::CString;
 
 /// No passwd file of an image is read further.
@@ -59,8 +60,19 @@ fn c_string(string: &str) -> Result<CString, Error> {
 
 /// The environment with `HOME` in it, which runc takes from the container's `/etc/passwd` when
 /// the configuration has none; images count on it.
+///
+/// Of variables with one name the last stays, as with runc: programs would go by the first, and what
+/// `exec` is given comes after what the configuration has.
 pub(crate) fn with_home(env: &[String], uid: u32) -> Vec<String> {
-    let mut env = env.to_vec();
+    let mut names = HashSet::with_capacity(env.len());
+    let name = |variable: &String| variable.find('=').unwrap_or(variable.len());
+    let mut env: Vec<String> = env
+        .iter()
+        .rev()
+        .filter(|&variable| names.insert(&variable[..name(variable)]))
+        .cloned()
+        .collect();
+    env.reverse();
     let is_set = env
         .iter()
         .any(|variable| variable.strip_prefix("HOME=").is_some_and(|home| !home.is_empty()));
@@ -145,6 +157,12 @@ mod tests {
         let env = ["PATH=/nowhere:/bin".to_owned()];
         assert_eq!(find("sh", &env).unwrap().to_bytes(), b"/bin/sh");
         assert_eq!(find("/bin/sh", &[]).unwrap().to_bytes(), b"/bin/sh");
+    }
+
+    #[test]
+    fn of_variables_with_one_name_the_last_stays() {
+        let env = ["A=1", "PATH=/a", "A=2", "B", "HOME=/h", "A=3"].map(str::to_owned);
+        assert_eq!(with_home(&env, 0), ["PATH=/a", "B", "HOME=/h", "A=3"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `restore`: files become a running container.
 
 use crate::checkpoint::{DESCRIPTORS, external_namespaces};
+use crate::confinement::profile;
 use crate::create::{self, Prepared};
 use crate::criu::{Criu, CriuOptions, Kind, Message, external_mounts};
 use crate::error::{Error, refused};
@@ -68,7 +69,7 @@ fn bring_back(
     if prepared.resctrl.is_some() || !prepared.linux.net_devices.is_empty() {
         return Err(Error::Unimplemented("restoring with intelRdt or network devices"));
     }
-    if let Some(profile) = &prepared.linux.seccomp {
+    if let Some(profile) = profile(&prepared.linux) {
         folder.write_filter(&seccomp::compile(profile)?.to_bytes())?;
     }
     prepared.record.is_restored = true;

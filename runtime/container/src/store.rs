@@ -11,6 +11,7 @@
 //! true whoever died in between: it is created until it has executed its program. A process counts
 //! as init only if it started when init did: pids are used again.
 
+use crate::confinement::REFUSED_PROGRAM;
 use crate::error::Error;
 use crate::listener::Listener;
 use base_files::Durability;
@@ -46,6 +47,7 @@ const MAX_RECORD: u64 = 16 << 20;
 pub(crate) struct Record {
     pub(crate) version: u32,
     pub(crate) id: String,
+    /// The configuration's.
     pub(crate) oci_version: String,
     pub(crate) pid: i32,
     /// In clock ticks since boot (`proc_pid_stat(5)`, field 22).
@@ -200,9 +202,12 @@ impl Record {
         self.is_restored || init.has_executed()
     }
 
-    /// Whether init can be seen to have ended without having executed its program.
+    /// Whether init can be seen to have ended without having come to its program. That the kernel
+    /// refused to execute it is the program's own failure, which it has told on its stderr.
     pub(crate) fn ended_before_its_program(&self) -> bool {
-        self.init().is_some_and(|init| init.has_ended() && !init.has_executed())
+        let is_refusal = |init: ProcessStat| init.exit_status == REFUSED_PROGRAM << 8;
+        self.init()
+            .is_some_and(|init| init.has_ended() && !init.has_executed() && !is_refusal(init))
     }
 
     /// Init, also as a zombie.
@@ -450,7 +455,8 @@ impl Folder {
     pub(crate) fn state_as(&self, record: &Record, status: Status) -> State {
         let owner = std::fs::metadata(&self.path).map_or(0, |metadata| metadata.uid());
         State {
-            oci_version: record.oci_version.clone(),
+            // The version that this document follows, not the configuration's.
+            oci_version: base_oci::runtime::VERSION.to_owned(),
             id: record.id.clone(),
             pid: if status == Status::Stopped { 0 } else { record.pid },
             status,
@@ -480,6 +486,8 @@ pub(crate) struct ProcessStat {
     /// `PF_…` (linux/sched.h).
     pub(crate) flags: u64,
     pub(crate) start_time: u64,
+    /// As `wait(2)` tells it, once it has ended; 0 for who may not know it.
+    pub(crate) exit_status: i32,
 }
 
 impl ProcessStat {
@@ -513,7 +521,8 @@ pub(crate) fn parse_stat(text: &str) -> Option<ProcessStat> {
     let state = *fields.next()?.as_bytes().first()?;
     let flags = fields.nth(5)?.parse().ok()?;
     let start_time = fields.nth(12)?.trim().parse().ok()?;
-    Some(ProcessStat { state, flags, start_time })
+    let exit_status = fields.nth(29).and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    Some(ProcessStat { state, flags, start_time, exit_status })
 }
 
 #[cfg(test)]
@@ -525,7 +534,14 @@ mod tests {
         let text = "7 (a) Z 1 (b) S 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12345 1 2\n";
         assert_eq!(
             parse_stat(text),
-            Some(ProcessStat { state: b'S', flags: 4194560, start_time: 12345 })
+            Some(ProcessStat { state: b'S', flags: 4194560, start_time: 12345, exit_status: 0 })
+        );
+        let rest = "0 ".repeat(29);
+        let ended =
+            parse_stat(&format!("7 (a) Z 1 2 3 4 5 64 {}99 {rest}65280\n", "0 ".repeat(12)));
+        assert_eq!(
+            ended,
+            Some(ProcessStat { state: b'Z', flags: 64, start_time: 99, exit_status: 255 << 8 })
         );
         assert_eq!(parse_stat("7 (x"), None);
     }

@@ -31,6 +31,8 @@ pub(crate) struct Command {
     pub(crate) flags: &'static [Flag],
     /// Whether what follows the first operand belongs to another program.
     pub(crate) stops_at_operand: bool,
+    /// How many operands it takes at most; what belongs to another program is not counted.
+    max_operands: usize,
     /// Whether it clones processes into containers, so that its own file has to be sealed.
     pub(crate) joins_containers: bool,
     pub(crate) run: fn(&Global, &Parsed) -> Result<u8, Failure>,
@@ -188,6 +190,7 @@ const fn plain(
         about,
         flags: &[HELP],
         stops_at_operand: false,
+        max_operands: 1,
         joins_containers: false,
         run,
     }
@@ -199,6 +202,10 @@ const fn with(command: Command, flags: &'static [Flag], operands: &'static str) 
 
 const fn spawning(command: Command, stops_at_operand: bool) -> Command {
     Command { joins_containers: true, stops_at_operand, ..command }
+}
+
+const fn operands(command: Command, max_operands: usize) -> Command {
+    Command { max_operands, ..command }
 }
 
 static COMMANDS: [Command; 17] = [
@@ -219,10 +226,13 @@ static COMMANDS: [Command; 17] = [
         ),
         true,
     ),
-    with(
-        plain("kill", "send a signal (default SIGTERM)", commands::kill),
-        &[switch("all", Some('a'), "to every process"), HELP],
-        "<container-id> [signal]",
+    operands(
+        with(
+            plain("kill", "send a signal (default SIGTERM)", commands::kill),
+            &[switch("all", Some('a'), "to every process"), HELP],
+            "<container-id> [signal]",
+        ),
+        2,
     ),
     with(
         plain("delete", "remove a container", commands::delete),
@@ -230,16 +240,22 @@ static COMMANDS: [Command; 17] = [
         "<container-id>",
     ),
     plain("state", "print the state document", commands::state),
-    with(
-        plain("list", "list containers", commands::list),
-        &[FORMAT, switch("quiet", Some('q'), "ids only"), HELP],
-        "",
+    operands(
+        with(
+            plain("list", "list containers", commands::list),
+            &[FORMAT, switch("quiet", Some('q'), "ids only"), HELP],
+            "",
+        ),
+        0,
     ),
-    with(
-        plain("ps", "list a container's processes", commands::ps),
-        &[FORMAT, HELP],
-        "<container-id> [ps options]",
-    ),
+    Command {
+        stops_at_operand: true,
+        ..with(
+            plain("ps", "list a container's processes", commands::ps),
+            &[FORMAT, HELP],
+            "<container-id> [ps options]",
+        )
+    },
     plain("pause", "freeze a container", commands::pause),
     plain("resume", "thaw a container", commands::resume),
     with(plain("update", "change limits", commands::update), UPDATE, "<container-id>"),
@@ -252,12 +268,18 @@ static COMMANDS: [Command; 17] = [
         ],
         "<container-id>",
     ),
-    with(
-        plain("spec", "write a config.json to begin with", commands::spec),
-        &[BUNDLE, switch("rootless", None, "for a user without privileges"), HELP],
-        "",
+    operands(
+        with(
+            plain("spec", "write a config.json to begin with", commands::spec),
+            &[BUNDLE, switch("rootless", None, "for a user without privileges"), HELP],
+            "",
+        ),
+        0,
     ),
-    with(plain("features", "print what this runtime can do", commands::features), &[HELP], ""),
+    operands(
+        with(plain("features", "print what this runtime can do", commands::features), &[HELP], ""),
+        0,
+    ),
     with(
         plain("checkpoint", "write a running container to files", commands::checkpoint),
         CHECKPOINT,
@@ -283,9 +305,14 @@ pub(crate) fn command(name: &str) -> Option<&'static Command> {
 pub(crate) struct Flags(Vec<(&'static str, String)>);
 
 impl Flags {
-    /// Whether a switch was given.
+    /// Whether a switch is on.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(flag, value)| *flag == name && value != "false")
+        self.switch(name) == Some(true)
+    }
+
+    /// What a switch was last told to be, if anything.
+    pub(crate) fn switch(&self, name: &str) -> Option<bool> {
+        self.value(name).map(|value| value == "true")
     }
 
     /// The last value of a flag.
@@ -303,12 +330,23 @@ impl Flags {
         self.0.iter().filter(move |(flag, _)| *flag == name).map(|(_, value)| value.as_str())
     }
 
-    /// A value as a number.
+    /// A value as a number; an empty one is none.
     pub(crate) fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Failure> {
         let parse = |text: &str| {
             text.parse().map_err(|_| Failure::Usage(format!("invalid value {text:?} for --{name}")))
         };
-        self.value(name).map(parse).transpose()
+        self.value(name).filter(|text| !text.is_empty()).map(parse).transpose()
+    }
+}
+
+impl Command {
+    /// Refuses operands that the command has no use for.
+    pub(crate) fn check_operands(&self, operands: &[String]) -> Result<(), Failure> {
+        if self.stops_at_operand || operands.len() <= self.max_operands {
+            return Ok(());
+        }
+        let (name, most) = (self.name, self.max_operands);
+        Err(Failure::Usage(format!("{name:?} takes at most {most} argument(s): {operands:?}")))
     }
 }
 
@@ -365,7 +403,12 @@ pub(crate) fn parse(
             .find(is_named)
             .ok_or_else(|| Failure::Usage(format!("flag provided but not defined: -{name}")))?;
         let value = match (flag.takes_value, inline) {
-            (_, Some(value)) => value,
+            (false, Some(value)) => {
+                boolean(&value).map(|is_set| is_set.to_string()).ok_or_else(|| {
+                    Failure::Usage(format!("invalid boolean value {value:?} for -{name}"))
+                })?
+            }
+            (true, Some(value)) => value,
             (false, None) => "true".to_owned(),
             (true, None) => args
                 .next()
@@ -375,6 +418,15 @@ pub(crate) fn parse(
         parsed.flags.0.push((flag.name, value));
     }
     Ok(parsed)
+}
+
+/// A switch's value as Go reads it.
+fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
 }
 
 /// Help on everything.
@@ -443,6 +495,34 @@ mod tests {
         let delete = command("delete").unwrap();
         let parsed = parse(delete.flags, &strings(&["x", "--force"]), false).unwrap();
         assert!(parsed.flags.has("force"));
+    }
+
+    #[test]
+    fn what_follows_the_id_is_for_ps() {
+        let ps = command("ps").unwrap();
+        let args = strings(&["-f", "table", "x", "-o", "pid", "-f"]);
+        let parsed = parse(ps.flags, &args, ps.stops_at_operand).unwrap();
+        assert_eq!(parsed.rest, strings(&["x", "-o", "pid", "-f"]));
+        ps.check_operands(&parsed.rest).unwrap();
+    }
+
+    #[test]
+    fn operands_that_nobody_wants_are_refused() {
+        for (name, most) in [("start", 1), ("run", 1), ("kill", 2), ("list", 0), ("features", 0)] {
+            let command = command(name).unwrap();
+            let operands = vec!["x".to_owned(); most + 1];
+            command.check_operands(&operands[..most]).unwrap();
+            assert!(command.check_operands(&operands).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_switch_can_be_told_to_be_off() {
+        let parsed = |arg: &str| parse(EXEC, &strings(&[arg, "x"]), true);
+        assert_eq!(parsed("--no-new-privs=F").unwrap().flags.switch("no-new-privs"), Some(false));
+        assert_eq!(parsed("--no-new-privs").unwrap().flags.switch("no-new-privs"), Some(true));
+        assert_eq!(parsed("--tty=1").unwrap().flags.switch("no-new-privs"), None);
+        assert!(parsed("--tty=maybe").is_err());
     }
 
     #[test]

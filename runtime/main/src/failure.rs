@@ -18,6 +18,14 @@ pub(crate) enum Failure {
         /// The program's exit code.
         code: u8,
     },
+    /// `exec` cannot be asked for like that.
+    #[error("exec failed: {text}")]
+    Exec {
+        /// Why.
+        text: String,
+        /// The program's exit code.
+        code: u8,
+    },
     /// Something of this program's own.
     #[error("{0}")]
     Other(String),
@@ -27,7 +35,7 @@ impl Failure {
     /// The program's exit code.
     pub(crate) fn code(&self) -> u8 {
         match self {
-            Self::Container { code, .. } => *code,
+            Self::Container { code, .. } | Self::Exec { code, .. } => *code,
             Self::Usage(_) | Self::Other(_) => 1,
         }
     }

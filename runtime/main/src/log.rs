@@ -4,6 +4,7 @@ use crate::arguments::Flags;
 use crate::failure::Failure;
 use base_telemetry::logger::{Format, Level, write};
 use base_telemetry::{TRACEPARENT_VARIABLE, TraceContext};
+use runtime_container::io_reason;
 use std::fs::File;
 
 /// The log of one run.
@@ -27,7 +28,9 @@ impl Log {
             None | Some("") => None,
             Some(path) => {
                 let opened = File::options().append(true).create(true).open(path);
-                Some(opened.map_err(|error| Failure::Other(format!("open log {path}: {error}")))?)
+                Some(opened.map_err(|error| {
+                    Failure::Other(format!("open log {path}: {}", io_reason(&error)))
+                })?)
             }
         };
         let trace = std::env::var(TRACEPARENT_VARIABLE).ok();

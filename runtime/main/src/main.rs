@@ -5,12 +5,14 @@
 //!
 //! - [`arguments`]: one definition of each command's flags, parsed by hand.
 //! - [`commands`]: one file a group of commands.
+//! - [`activation`]: sockets that systemd opened for the container.
 //! - [`foreground`]: waiting for a process, passing on signals and a terminal's bytes.
 //! - [`log`]: `--log` and stderr.
 //! - [`privileges`]: whose runtime this is, root's or somebody else's.
 
 #![forbid(unsafe_code)]
 
+mod activation;
 mod arguments;
 mod commands;
 mod failure;
@@ -19,6 +21,7 @@ mod log;
 mod privileges;
 mod signals;
 
+use activation::Activation;
 use arguments::{Flags, Parsed};
 use failure::Failure;
 use log::Log;
@@ -86,6 +89,10 @@ fn run(args: &[String]) -> u8 {
         print!("{}", arguments::help_for(command));
         return 0;
     }
+    if let Err(failure) = command.check_operands(&parsed.rest) {
+        log.error(&failure.to_string());
+        return usage(&failure);
+    }
     // With the trace's id, for whoever follows one request through the programs.
     log.debug(&format!("command {name}"));
     let needs_state = !matches!(name.as_str(), "spec" | "features");
@@ -125,6 +132,7 @@ impl Global {
 fn keep_to_itself(parsed: &Parsed) -> Result<(), Failure> {
     runtime_container::seal()?;
     let preserved: u32 = parsed.flags.number("preserve-fds")?.unwrap_or(0);
+    let preserved = preserved.saturating_add(Activation::read().map_or(0, |s| s.count()));
     kernel_sys::close_on_exec_from(preserved.saturating_add(3))
         .map_err(|errno| Failure::Other(format!("close the caller's descriptors: {errno}")))
 }

@@ -4,6 +4,8 @@
 
 #[path = "containers/bundle.rs"]
 mod bundle;
+#[path = "containers/configuration.rs"]
+mod configuration;
 #[path = "containers/deaths.rs"]
 mod deaths;
 #[path = "containers/further.rs"]

@@ -7,9 +7,9 @@ use kernel_sys::mount::{Change, attribute, mount_setattr};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
-    fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
-    open_tree,
+    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags,
+    fsconfig_create, fsconfig_reconfigure, fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string,
+    fsmount, fsopen, fspick, move_mount, open_tree,
 };
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -131,6 +131,23 @@ pub(crate) fn apply_attributes(mount: impl AsFd, options: &Options) -> rustix::i
         mount_setattr(mount.as_fd(), c"", true, options.recursive, None)?;
     }
     Ok(())
+}
+
+/// Changes options of the file system of an attached mount; being read-only is the mount's own affair.
+pub(crate) fn reconfigure(mount: impl AsFd, options: &Options) -> rustix::io::Result<()> {
+    let mut data = options.data.iter().filter(|option| *option != "ro").peekable();
+    if data.peek().is_none() {
+        return Ok(());
+    }
+    let flags = FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH;
+    let context = fspick(mount, "", flags)?;
+    for option in data {
+        match option.split_once('=') {
+            Some((key, value)) => set_string(&context, key, value)?,
+            None => fsconfig_set_flag(&context, option.as_str())?,
+        }
+    }
+    fsconfig_reconfigure(&context)
 }
 
 /// Changes an attached mount's propagation.

@@ -21,6 +21,8 @@ pub(crate) struct Options {
     pub(crate) copy_up: bool,
     /// Map ids; `Some(true)` with everything below.
     pub(crate) idmap: Option<bool>,
+    /// A new file system becomes read-only when everything is in it.
+    pub(crate) readonly_in_the_end: bool,
 }
 
 const MS_UNBINDABLE: u64 = 1 << 17;
@@ -86,6 +88,15 @@ impl Options {
             parsed.add(option);
         }
         parsed
+    }
+
+    /// Puts off being read-only: permissions, places of further mounts and devices come before.
+    pub(crate) fn put_readonly_off(&mut self) {
+        let readonly = attribute::RDONLY;
+        self.readonly_in_the_end = (self.change.set | self.recursive.set) & readonly != 0;
+        self.change.set &= !readonly;
+        self.recursive.set &= !readonly;
+        self.data.retain(|option| option != "ro");
     }
 
     fn add(&mut self, option: &str) {

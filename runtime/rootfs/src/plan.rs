@@ -7,7 +7,7 @@ use crate::options::{MS_SHARED, MS_SLAVE, Options, propagation};
 use crate::{Error, refused};
 use base_oci::runtime::{IdMapping, Linux, Mount, NamespaceKind, Spec};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// What [`Plan::new`] reads.
 #[derive(Debug)]
@@ -108,11 +108,20 @@ impl Plan {
             .any(|mount| mount.options.bind.is_some() && mount.destination == Path::new("/dev"));
         let absolute = |what, paths: &[String]| {
             let check = |path: &String| match Path::new(path) {
-                path if path.is_absolute() => Ok(path.to_owned()),
+                path if path.is_absolute() => Ok(cleaned(path)),
                 _ => Err(Error::Invalid { what, value: path.clone() }),
             };
             paths.iter().map(check).collect::<Result<Vec<_>, _>>()
         };
+        let masked = absolute("masked path", &linux.masked_paths)?;
+        if masked.iter().any(|path| is_root(path)) {
+            return Err(Error::Invalid { what: "masked path", value: "/".to_owned() });
+        }
+        let mut readonly_paths = absolute("read-only path", &linux.readonly_paths)?;
+        // A mount of the root over itself would not be the root.
+        let all = readonly_paths.len();
+        readonly_paths.retain(|path| !is_root(path));
+        let is_root_readonly = readonly_paths.len() < all;
         let propagation = match linux.rootfs_propagation.as_str() {
             "" => None,
             name => Some(propagation(name).ok_or_else(|| Error::Invalid {
@@ -123,12 +132,12 @@ impl Plan {
         Ok(Self {
             root: bundle.join(root),
             base: base.into_iter().map(base_mount).collect(),
-            readonly: spec.root.as_ref().is_some_and(|root| root.readonly),
+            readonly: is_root_readonly || spec.root.as_ref().is_some_and(|root| root.readonly),
             propagation,
             devices: if owns_dev { DeviceNode::all(&linux.devices)? } else { Vec::new() },
             owns_dev,
-            masked: absolute("masked path", &linux.masked_paths)?,
-            readonly_paths: absolute("read-only path", &linux.readonly_paths)?,
+            masked,
+            readonly_paths,
             cgroups,
             new_user_namespace: linux
                 .namespaces
@@ -181,6 +190,26 @@ impl Plan {
     }
 }
 
+/// An absolute path without `.` and `..`, as Go's `filepath.Clean` makes it: such a path may be looked
+/// up through the mount that it begins with.
+fn cleaned(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::from("/");
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => {
+                clean.pop();
+            }
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    clean
+}
+
+fn is_root(path: &Path) -> bool {
+    path.parent().is_none()
+}
+
 fn base_mount(mount: BaseMount) -> PlannedMount {
     let mut options = Options::parse(&mount.options);
     if mount.fstype == "bind" && options.bind.is_none() {
@@ -197,7 +226,14 @@ fn base_mount(mount: BaseMount) -> PlannedMount {
 }
 
 fn planned(mount: &Mount, bundle: &Path) -> Result<PlannedMount, Error> {
-    let mut options = Options::parse(&mount.options);
+    let mut options = match mount.fstype.as_str() {
+        // Several in one, as mount(2) takes them.
+        "tmpfs" => {
+            let all: Vec<&str> = mount.options.iter().flat_map(|all| all.split(',')).collect();
+            Options::parse(&all)
+        }
+        _ => Options::parse(&mount.options),
+    };
     if mount.destination.is_empty() {
         return Err(Error::Invalid { what: "mount destination", value: String::new() });
     }
@@ -208,6 +244,8 @@ fn planned(mount: &Mount, bundle: &Path) -> Result<PlannedMount, Error> {
     // mount(8): a bind mount's file system options are not changed by it.
     if options.bind.is_some() {
         options.data.clear();
+    } else if mount.fstype == "tmpfs" && !options.remount {
+        options.put_readonly_off();
     }
     let source = if options.bind.is_some() {
         bundle.join(&mount.source).into_os_string().into_string().map_err(|source| {
@@ -216,9 +254,14 @@ fn planned(mount: &Mount, bundle: &Path) -> Result<PlannedMount, Error> {
     } else {
         mount.source.clone()
     };
+    // Relative destinations are read against the root (runtime-spec, "mounts").
+    let destination = Path::new("/").join(&mount.destination);
+    if is_root(&cleaned(&destination)) && !options.remount {
+        // It would lie on top of the root, where nobody sees it.
+        return Err(Error::Invalid { what: "mount destination", value: mount.destination.clone() });
+    }
     Ok(PlannedMount {
-        // Relative destinations are read against the root (runtime-spec, "mounts").
-        destination: Path::new("/").join(&mount.destination),
+        destination,
         fstype: mount.fstype.clone(),
         source,
         options,
@@ -285,6 +328,48 @@ mod tests {
         assert!(matches!(own.unwrap().mounts[0].idmap, Some(IdMap::Own { .. })));
         assert!(mount(&format!(r#""options":["bind"],"uidMappings":{map}"#)).is_err());
         assert!(mount(r#""type":"tmpfs","options":["idmap"]"#).is_err());
+    }
+
+    #[test]
+    fn paths_to_hide_are_told_without_dots() {
+        let hidden = plan(
+            r#"{"linux":{"maskedPaths":["/proc/../etc/./x/"],"readonlyPaths":["/a/../../b","/.."]}}"#,
+        )
+        .unwrap();
+        assert_eq!(hidden.masked, [Path::new("/etc/x")]);
+        assert_eq!(hidden.readonly_paths, [Path::new("/b")]);
+        assert!(hidden.readonly);
+        assert!(plan(r#"{"linux":{"maskedPaths":["/."]}}"#).is_err());
+    }
+
+    #[test]
+    fn nothing_is_mounted_over_the_root_itself() {
+        let mount = |options: &str| {
+            plan(&format!(
+                r#"{{"mounts":[{{"destination":"/x/..","type":"tmpfs","options":[{options}]}}]}}"#
+            ))
+        };
+        assert!(mount(r#""ro""#).is_err());
+        assert!(mount(r#""remount","ro""#).is_ok());
+    }
+
+    #[test]
+    fn a_tmpfs_becomes_readonly_last() {
+        let mount = |fstype: &str, option: &str| {
+            let text = format!(
+                r#"{{"mounts":[{{"destination":"/x","type":"{fstype}","options":["{option}"]}}]}}"#
+            );
+            plan(&text).unwrap().mounts.remove(0).options
+        };
+        for option in ["ro", "rro"] {
+            let options = mount("tmpfs", option);
+            assert!(options.readonly_in_the_end && options.data.is_empty(), "{options:?}");
+            assert!(options.change.is_empty() && options.recursive.is_empty(), "{options:?}");
+        }
+        let options = mount("tmpfs", "size=1m,mode=700,ro");
+        assert!(options.readonly_in_the_end && options.data == ["size=1m", "mode=700"]);
+        assert!(!mount("tmpfs", "rw").readonly_in_the_end);
+        assert!(!mount("sysfs", "ro").readonly_in_the_end);
     }
 
     #[test]

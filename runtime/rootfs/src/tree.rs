@@ -6,7 +6,7 @@ use crate::devices::make_links;
 use crate::mask::{make_paths_readonly, mask};
 use crate::mounts::{
     apply_attributes, apply_propagation, attach, change_propagation, clone_path, detached,
-    make_readonly,
+    make_readonly, reconfigure,
 };
 use crate::options::{MS_PRIVATE, MS_SLAVE};
 use crate::plan::{Plan, PlannedMount};
@@ -50,6 +50,8 @@ pub struct Tree<'a> {
     /// is looked up through them. By its path, an image that somebody renames folders in meanwhile
     /// could have something else hidden (CVE-2019-19921).
     kernel_mounts: Vec<(PathBuf, Root)>,
+    /// Those of the configuration in which places of other mounts and devices are still made.
+    readonly_in_the_end: Vec<OwnedFd>,
 }
 
 impl Plan {
@@ -77,7 +79,12 @@ impl Plan {
         &self,
         mut before_cgroups: impl FnMut() -> Result<(), E>,
     ) -> Result<Tree<'_>, E> {
-        let mut tree = Tree { plan: self, root: self.mount_root()?, kernel_mounts: Vec::new() };
+        let mut tree = Tree {
+            plan: self,
+            root: self.mount_root()?,
+            kernel_mounts: Vec::new(),
+            readonly_in_the_end: Vec::new(),
+        };
         for mount in &self.mounts {
             if mount.fstype == "cgroup" || mount.fstype == "cgroup2" {
                 before_cgroups()?;
@@ -149,7 +156,9 @@ impl Tree<'_> {
         };
         if mount.options.remount {
             let target = self.root.open(&mount.destination, OFlags::PATH).map_err(path(step))?;
-            return apply_attributes(&target, &mount.options).map_err(refused(step));
+            return reconfigure(&target, &mount.options)
+                .and_then(|()| apply_attributes(&target, &mount.options))
+                .map_err(refused(step));
         }
         let tree = match &mount.opened {
             // Another descriptor of the same mount.
@@ -181,6 +190,8 @@ impl Tree<'_> {
         apply_propagation(&tree, &mount.options).map_err(refused(step))?;
         if mount.is_of_kernel() {
             self.kernel_mounts.push((mount.destination.clone(), Root::from(tree)));
+        } else if mount.options.readonly_in_the_end {
+            self.readonly_in_the_end.push(tree);
         }
         Ok(())
     }
@@ -278,6 +289,9 @@ impl Tree<'_> {
     pub fn seal(&self) -> Result<(), Error> {
         make_paths_readonly(self, &self.plan.readonly_paths)?;
         mask(self, &self.plan.masked)?;
+        for mount in &self.readonly_in_the_end {
+            make_readonly(mount, false).map_err(refused(|| "make a tmpfs read-only".to_owned()))?;
+        }
         if self.plan.readonly {
             make_readonly(&self.root, false)
                 .map_err(refused(|| "make the root read-only".to_owned()))?;
@@ -304,6 +318,14 @@ impl Tree<'_> {
         &self.root
     }
 
+    /// Makes it this process' working directory.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn enter_folder(&self) -> Result<(), Error> {
+        rustix::process::fchdir(&self.root).map_err(refused(|| "enter the root".to_owned()))
+    }
+
     /// Makes it this process' root and leaves the host's behind. Without `pivot` the root is
     /// moved over the host's instead (for hosts that run from an initramfs).
     ///
@@ -311,7 +333,7 @@ impl Tree<'_> {
     /// The kernel's.
     pub fn enter(self, pivot: bool) -> Result<(), Error> {
         let step = || "change the root".to_owned();
-        rustix::process::fchdir(&self.root).map_err(refused(step))?;
+        self.enter_folder()?;
         if pivot {
             let old = Root::open_trusted(Path::new("/")).map_err(path(step))?;
             // Both at the same place: the old root then lies on top and is taken off

@@ -5,10 +5,9 @@ use serde::{Deserialize, Serialize};
 document! {
     /// A system call filter.
     Seccomp {
-        @required {
-            /// What happens to calls that no rule matches.
-            default_action: Action,
-        }
+        /// What happens to calls that no rule matches. A filter must have it; without it, and
+        /// without rules, there is none.
+        default_action: Option<Action>,
         /// The errno of `default_action` where it has one.
         default_errno_ret: Option<u32>,
         /// `SCMP_ARCH_X86_64` and so on.

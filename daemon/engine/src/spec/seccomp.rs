@@ -50,7 +50,7 @@ fn resolve_default(capabilities: &[String]) -> Seccomp {
         args: arguments(rule.is),
     });
     Seccomp {
-        default_action: Action::Errno,
+        default_action: Some(Action::Errno),
         default_errno_ret: Some(EPERM),
         architectures: architectures(),
         syscalls: rules.collect(),
@@ -168,7 +168,7 @@ pub(crate) fn user_policy(json: &str, capabilities: &[String]) -> Result<Seccomp
         });
     }
     Ok(Seccomp {
-        default_action: profile.default_action,
+        default_action: Some(profile.default_action),
         default_errno_ret: profile.default_errno_ret,
         architectures: listed,
         flags: profile.flags.unwrap_or_default(),

@@ -33,17 +33,19 @@ pub fn compile(profile: &Seccomp) -> Result<Filter, Error> {
 /// # Errors
 /// As those of [`compile`].
 pub fn compile_for(machine: &Machine, profile: &Seccomp) -> Result<Filter, Error> {
+    let default_action = profile
+        .default_action
+        .ok_or_else(|| Error::Invalid { what: "seccomp defaultAction", value: String::new() })?;
     let notifies = check_notification(profile)?;
     if let Some(name) = profile.architectures.iter().find(|name| !name.starts_with("SCMP_ARCH_")) {
         return Err(Error::Invalid { what: "seccomp architecture", value: name.clone() });
     }
     let is_listed =
         |architecture: &Architecture| profile.architectures.iter().any(|n| n == architecture.name);
-    let default = return_value(profile.default_action, profile.default_errno_ret);
+    let default = return_value(default_action, profile.default_errno_ret);
     let rules = profile.syscalls.iter().map(Rule::read).collect::<Result<Vec<_>, _>>()?;
     // A tracer that is asked about everything knows new calls, too.
-    let is_permissive =
-        matches!(profile.default_action, Action::Allow | Action::Log | Action::Trace);
+    let is_permissive = matches!(default_action, Action::Allow | Action::Log | Action::Trace);
     let tree = |code: &mut Code, architecture| {
         code.bisect(&ranges(&rules, architecture, default, is_permissive));
     };
@@ -85,7 +87,7 @@ pub fn compile_for(machine: &Machine, profile: &Seccomp) -> Result<Filter, Error
 fn check_notification(profile: &Seccomp) -> Result<bool, Error> {
     let wrong =
         |value: &str| Err(Error::Invalid { what: "seccomp action", value: value.to_owned() });
-    if profile.default_action == Action::Notify {
+    if profile.default_action == Some(Action::Notify) {
         return wrong("SCMP_ACT_NOTIFY as the default");
     }
     let mut notifying = profile.syscalls.iter().filter(|rule| rule.action == Action::Notify);

@@ -39,14 +39,10 @@ pub(crate) fn checkpoint(global: &Global, parsed: &Parsed) -> Result<u8, Failure
 /// `restore`.
 pub(crate) fn restore(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
     let (id, flags) = (parsed.id()?, &parsed.flags);
-    let Prepared { bundle, spec, options: create, wants_terminal } =
-        Prepared::read(global, parsed)?;
+    let prepared = Prepared::read(global, parsed)?;
     let is_detached = flags.has("detach");
-    if wants_terminal && is_detached && create.console_socket.is_none() {
-        return Err(Failure::Other(
-            "cannot allocate tty if runc will detach without setting console socket".to_owned(),
-        ));
-    }
+    prepared.check_console(is_detached)?;
+    let Prepared { bundle, spec, options: create, .. } = prepared;
     let foreground = Foreground::for_container(is_detached, flags)?;
     let bundle = std::fs::canonicalize(&bundle)
         .map_err(|error| Failure::Other(format!("bundle {}: {error}", bundle.display())))?;

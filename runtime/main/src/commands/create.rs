@@ -2,13 +2,14 @@
 
 use super::document;
 use crate::Global;
+use crate::activation::Activation;
 use crate::arguments::{Flags, Parsed};
 use crate::failure::Failure;
 use crate::foreground::Foreground;
 use base_faults::{Step, reach, step};
 use base_oci::runtime::Spec;
 use kernel_sys::{CloneFlags, Cloned, clone3};
-use runtime_container::{CreateOptions, CreateRequest, Created, Stdio};
+use runtime_container::{CreateOptions, CreateRequest, Created, Stdio, io_reason};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -18,12 +19,7 @@ const ENDED: &Step = step("runtime.run.ended");
 /// `create`.
 pub(crate) fn create(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
     let prepared = Prepared::read(global, parsed)?;
-    let has_socket = prepared.options.console_socket.is_some();
-    if prepared.wants_terminal && !has_socket {
-        return Err(Failure::Other(
-            "cannot allocate tty if runc will detach without setting console socket".to_owned(),
-        ));
-    }
+    prepared.check_console(true)?;
     make(global, parsed.id()?, prepared, runtime_container::create, "create failed: ")?;
     Ok(0)
 }
@@ -33,11 +29,7 @@ pub(crate) fn run(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
     let id = parsed.id()?;
     let prepared = Prepared::read(global, parsed)?;
     let is_detached = parsed.flags.has("detach");
-    if prepared.wants_terminal && is_detached && prepared.options.console_socket.is_none() {
-        return Err(Failure::Other(
-            "cannot allocate tty if runc will detach without setting console socket".to_owned(),
-        ));
-    }
+    prepared.check_console(is_detached)?;
     let foreground = Foreground::for_container(is_detached, &parsed.flags)?;
     let created = make(global, id, prepared, runtime_container::run, "run failed: ")?;
     reach(STARTED);
@@ -103,10 +95,38 @@ pub(super) struct Prepared {
 
 impl Prepared {
     pub(super) fn read(global: &Global, parsed: &Parsed) -> Result<Self, Failure> {
-        let bundle = PathBuf::from(parsed.flags.value("bundle").unwrap_or("."));
-        let spec = document::config(&bundle)?;
+        let bundle = parsed.flags.path("bundle").unwrap_or_else(|| PathBuf::from("."));
+        let mut spec = document::config(&bundle)?;
         let wants_terminal = spec.process.as_ref().is_some_and(|process| process.terminal);
-        Ok(Self { bundle, spec, options: options(global, &parsed.flags)?, wants_terminal })
+        let mut options = options(global, &parsed.flags)?;
+        if let Some(sockets) = Activation::read() {
+            options.preserve_fds = options.preserve_fds.saturating_add(sockets.count());
+            if let Some(process) = &mut spec.process {
+                sockets.announce(&mut process.env);
+            }
+        }
+        Ok(Self { bundle, spec, options, wants_terminal })
+    }
+
+    /// Whether there is somebody to have the terminal's other end.
+    pub(super) fn check_console(&self, is_detached: bool) -> Result<(), Failure> {
+        check_console(self.wants_terminal, is_detached, self.options.console_socket.is_some())
+    }
+}
+
+/// A terminal of what is detached needs a console socket, and nothing else has a use for one.
+pub(super) fn check_console(
+    wants_terminal: bool,
+    is_detached: bool,
+    has_socket: bool,
+) -> Result<(), Failure> {
+    let wrong = |text: &str| Err(Failure::Other(text.to_owned()));
+    match (wants_terminal && is_detached, has_socket) {
+        (true, false) => {
+            wrong("cannot allocate tty if runc will detach without setting console socket")
+        }
+        (false, true) => wrong("cannot use console socket if runc will not detach or allocate tty"),
+        _ => Ok(()),
     }
 }
 
@@ -132,7 +152,8 @@ fn make(
     during: &'static str,
 ) -> Result<Created, Failure> {
     let bundle = std::fs::canonicalize(&prepared.bundle).map_err(|error| {
-        Failure::Other(format!("bundle {}: {error}", prepared.bundle.display()))
+        let bundle = prepared.bundle.display();
+        Failure::Other(format!("bundle {bundle}: {}", io_reason(&error)))
     })?;
     how(CreateRequest {
         root: Path::new(&global.root),

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use base_oci::runtime::{Process, Spec};
+use runtime_container::io_reason;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::Read;
@@ -39,7 +40,7 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
             _ => Err(std::io::ErrorKind::FileTooLarge.into()),
         })
     };
-    let text = text.map_err(|error| failed(&error))?;
+    let text = text.map_err(|error| failed(&io_reason(&error)))?;
     if text.len() as u64 > MAX_LENGTH {
         return Err(failed(&"longer than 16 MiB"));
     }

@@ -42,19 +42,29 @@ pub(crate) fn events(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
     }
 }
 
-/// A duration as Go writes one unit of it: `5s`, `100ms`, `1m`.
+/// A duration as Go writes it: `5s`, `1.5s`, `1m30s`, `100ms`.
 fn duration(text: &str) -> Result<Duration, Failure> {
     let wrong = || Failure::Usage(format!("invalid value {text:?} for --interval"));
-    let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-    let (number, unit) = text.split_at(split);
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let duration = match unit {
-        "ms" => Duration::from_millis(number),
-        "s" => Duration::from_secs(number),
-        "m" => Duration::from_secs(number.saturating_mul(60)),
-        "h" => Duration::from_secs(number.saturating_mul(3600)),
-        _ => return Err(wrong()),
-    };
+    let mut seconds = 0.0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let split = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
+        let (number, unit) = rest.split_at(split);
+        let end = unit.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(unit.len());
+        let number: f64 = number.parse().map_err(|_| wrong())?;
+        let unit_seconds = match &unit[..end] {
+            "ns" => 1e-9,
+            "us" | "µs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return Err(wrong()),
+        };
+        seconds += number * unit_seconds;
+        rest = &unit[end..];
+    }
+    let duration = Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
     if duration.is_zero() { Err(wrong()) } else { Ok(duration) }
 }
 
@@ -66,7 +76,9 @@ mod tests {
     fn durations_of_go_are_understood() {
         assert_eq!(duration("5s").unwrap(), Duration::from_secs(5));
         assert_eq!(duration("250ms").unwrap(), Duration::from_millis(250));
-        for bad in ["5", "s", "0s", "5x"] {
+        assert_eq!(duration("1m30s").unwrap(), Duration::from_secs(90));
+        assert_eq!(duration("1.5s").unwrap(), Duration::from_millis(1500));
+        for bad in ["", "5", "s", "0s", "5x", "-1s", "1.2.3s", "1s5", "9999999999999999999999h"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
     }

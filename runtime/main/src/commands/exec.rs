@@ -1,5 +1,6 @@
 //! `exec`.
 
+use super::create::check_console;
 use super::document;
 use crate::Global;
 use crate::arguments::{Flags, Parsed};
@@ -21,14 +22,12 @@ pub(crate) fn exec(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
         error,
         code: FAILED,
     };
-    let process = process(global, id, parsed)?;
-    let options = options(flags)?;
+    let (process, options) = process(global, id, parsed)
+        .and_then(|process| Ok((process, options(flags)?)))
+        .map_err(of_exec)?;
     let is_detached = flags.has("detach");
-    if process.terminal && is_detached && options.console_socket.is_none() {
-        return Err(Failure::Other(
-            "cannot allocate tty if runc will detach without setting console socket".to_owned(),
-        ));
-    }
+    let has_socket = options.console_socket.is_some();
+    check_console(process.terminal, is_detached, has_socket).map_err(of_exec)?;
     let foreground = if is_detached { None } else { Some(Foreground::take_over()?) };
     let executed = runtime_container::exec(ExecRequest {
         root: &global.root,
@@ -41,6 +40,14 @@ pub(crate) fn exec(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
     match foreground {
         None => Ok(0),
         Some(foreground) => foreground.wait(executed.pid, &executed.pidfd, executed.console),
+    }
+}
+
+/// A failure before the library was asked, told as one of `exec`.
+fn of_exec(failure: Failure) -> Failure {
+    match failure {
+        Failure::Usage(text) | Failure::Other(text) => Failure::Exec { text, code: FAILED },
+        failure => failure,
     }
 }
 
@@ -81,7 +88,9 @@ fn process(global: &Global, id: &str, parsed: &Parsed) -> Result<Process, Failur
     set(&mut process.cwd, "cwd");
     set(&mut process.apparmor_profile, "apparmor");
     set(&mut process.selinux_label, "process-label");
-    process.no_new_privileges |= flags.has("no-new-privs");
+    if let Some(wanted) = flags.switch("no-new-privs") {
+        process.no_new_privileges = wanted;
+    }
     if let Some(user) = flags.value("user") {
         set_user(&mut process.user, user)?;
     }

@@ -6,6 +6,7 @@ use crate::arguments::Parsed;
 use crate::failure::Failure;
 use crate::privileges;
 use contracts_runtime_api::ListEntry;
+use runtime_container::io_reason;
 use std::fmt::Write as _;
 
 /// `list`.
@@ -31,8 +32,9 @@ fn entries(global: &Global) -> Result<Vec<ListEntry>, Failure> {
     let folders = match std::fs::read_dir(&global.root) {
         // Nobody has made a container yet.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        result => result
-            .map_err(|error| Failure::Other(format!("read {}: {error}", global.root.display())))?,
+        result => result.map_err(|error| {
+            Failure::Other(format!("open {}: {}", global.root.display(), io_reason(&error)))
+        })?,
     };
     let mut entries = Vec::new();
     for folder in folders.flatten() {
@@ -68,9 +70,9 @@ fn table(entries: &[ListEntry]) -> String {
             entry.owner.clone(),
         ]
     }));
-    // Go's tabwriter: columns at least twelve wide, one blank between.
+    // Go's tabwriter as runc has it: columns at least twelve wide, three blanks between.
     let width = |column: usize| {
-        rows.iter().map(|row| row[column].chars().count() + 1).max().unwrap_or(0).max(12)
+        rows.iter().map(|row| row[column].chars().count() + 3).max().unwrap_or(0).max(12)
     };
     let widths: Vec<usize> = (0..6).map(width).collect();
     let mut text = String::new();
@@ -102,7 +104,11 @@ fn print_table(pids: &[i32], options: &[String]) -> Result<(), Failure> {
     let output = std::process::Command::new("ps")
         .args(options)
         .output()
-        .map_err(|error| Failure::Other(format!("ps: {error}")))?;
+        .map_err(|error| Failure::Other(format!("ps: {}", io_reason(&error))))?;
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stderr);
+        return Err(Failure::Other(format!("ps: {}: {}", output.status, text.trim_end())));
+    }
     let text = String::from_utf8_lossy(&output.stdout);
     let mut lines = text.lines();
     let header = lines.next().unwrap_or_default();

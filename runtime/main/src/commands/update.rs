@@ -25,7 +25,8 @@ pub(crate) fn update(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
 
 fn from_flags(flags: &Flags) -> Result<Resources, Failure> {
     let list = |name| flags.value(name).unwrap_or_default().to_owned();
-    let bytes = |name| flags.value(name).map(|text| parse_bytes(name, text)).transpose();
+    let given = |name| flags.value(name).filter(|text| !text.is_empty());
+    let bytes = |name| given(name).map(|text| parse_bytes(name, text)).transpose();
     Ok(Resources {
         memory: Some(Memory {
             limit: bytes("memory")?,
@@ -51,7 +52,7 @@ fn from_flags(flags: &Flags) -> Result<Resources, Failure> {
     })
 }
 
-/// Bytes with an optional unit of 1024s; -1 is unlimited.
+/// Bytes with an optional unit of 1024s, of which there may be parts; -1 is unlimited.
 fn parse_bytes(name: &str, text: &str) -> Result<i64, Failure> {
     let wrong = || Failure::Usage(format!("invalid value {text:?} for --{name}"));
     let lower = text.to_ascii_lowercase();
@@ -63,8 +64,19 @@ fn parse_bytes(name: &str, text: &str) -> Result<i64, Failure> {
         Some('t') => (&lower[..lower.len() - 1], 40),
         _ => (lower, 0),
     };
-    let number: i64 = number.parse().map_err(|_| wrong())?;
-    number.checked_mul(1 << shift).ok_or_else(wrong)
+    let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+    let unit = 1_i64 << shift;
+    let whole = whole.parse::<i64>().ok().and_then(|whole| whole.checked_mul(unit));
+    let whole = whole.ok_or_else(wrong)?;
+    if part.is_empty() {
+        return Ok(whole);
+    }
+    if whole < 0 || part.len() > 9 || !part.bytes().all(|digit| digit.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    let digits: i128 = part.parse().map_err(|_| wrong())?;
+    let part = digits * i128::from(unit) / 10_i128.pow(u32::try_from(part.len()).unwrap_or(0));
+    i64::try_from(part).ok().and_then(|part| whole.checked_add(part)).ok_or_else(wrong)
 }
 
 #[cfg(test)]
@@ -76,7 +88,8 @@ mod tests {
         assert_eq!(parse_bytes("memory", "32M").unwrap(), 32 << 20);
         assert_eq!(parse_bytes("memory", "1gib").unwrap(), 1 << 30);
         assert_eq!(parse_bytes("memory", "-1").unwrap(), -1);
-        for bad in ["", "x", "9999999999t"] {
+        assert_eq!(parse_bytes("memory", "1.5g").unwrap(), 3 << 29);
+        for bad in ["", "x", "9999999999t", "1.x", "-1.5m", ".", "1..2"] {
             assert!(parse_bytes("memory", bad).is_err(), "{bad}");
         }
     }

@@ -54,11 +54,33 @@ fn the_id_that_means_no_change_is_no_user() {
 /// CVE-2016-9962: what joins a container keeps its descriptors to itself until it is the program.
 #[test]
 fn a_joining_process_shows_no_descriptor_to_those_inside() {
-    let bundle = Bundle::script(
-        "while :; do for file in /proc/[0-9]*/fd/[3-9] /proc/[0-9]*/fd/[1-9][0-9]; do
-            case $file in /proc/1/*|'/proc/[0-9]'*) ;; *) [ -d $file ] && echo $file >>/found ;; esac
-        done; done",
-    );
+    let bundle = Bundle::script(LOOK_AT_DESCRIPTORS);
+    assert_nothing_is_found(&bundle);
+}
+
+/// The same where those inside may trace each other, all as root of their user namespace: what has
+/// joined is one of them, and only that its memory is of the host's namespace protects it.
+#[test]
+fn a_joining_process_shows_no_descriptor_to_a_user_namespace_s_root() {
+    let mut bundle = Bundle::script(LOOK_AT_DESCRIPTORS);
+    let all = json!([{"containerID": 0, "hostID": 0, "size": 65536}]);
+    bundle.config["linux"]["uidMappings"] = all.clone();
+    bundle.config["linux"]["gidMappings"] = all;
+    bundle.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
+    let features: serde_json::Value = serde_json::from_str(&bundle.succeed(&["features"])).unwrap();
+    for set in ["bounding", "effective", "permitted"] {
+        bundle.config["process"]["capabilities"][set] = features["linux"]["capabilities"].clone();
+    }
+    assert_nothing_is_found(&bundle);
+}
+
+/// Notes folders that other processes' descriptors lead to.
+const LOOK_AT_DESCRIPTORS: &str = "
+    while :; do for file in /proc/[0-9]*/fd/[3-9] /proc/[0-9]*/fd/[1-9][0-9]; do
+        case $file in /proc/1/*|'/proc/[0-9]'*) ;; *) [ -d $file ] && echo $file >>/found ;; esac
+    done; done";
+
+fn assert_nothing_is_found(bundle: &Bundle) {
     bundle.succeed(&["run", "--detach", "ID"]);
     for _ in 0..200 {
         bundle.succeed(&["exec", "ID", "true"]);

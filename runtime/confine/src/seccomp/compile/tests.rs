@@ -240,3 +240,57 @@ fn each_machine_filters_its_own_calls_and_those_of_its_relatives() {
         assert_eq!(verdict(0x4000_0008, openat, 0), KILL_THREAD);
     }
 }
+
+/// Every name that Docker's and containerd's profiles have (`archMap`, and all of libseccomp's).
+const ARCHITECTURES: [&str; 20] = [
+    "SCMP_ARCH_X86_64",
+    "SCMP_ARCH_X86",
+    "SCMP_ARCH_X32",
+    "SCMP_ARCH_AARCH64",
+    "SCMP_ARCH_ARM",
+    "SCMP_ARCH_MIPS",
+    "SCMP_ARCH_MIPSEL",
+    "SCMP_ARCH_MIPS64",
+    "SCMP_ARCH_MIPSEL64",
+    "SCMP_ARCH_MIPS64N32",
+    "SCMP_ARCH_MIPSEL64N32",
+    "SCMP_ARCH_PPC",
+    "SCMP_ARCH_PPC64",
+    "SCMP_ARCH_PPC64LE",
+    "SCMP_ARCH_S390",
+    "SCMP_ARCH_S390X",
+    "SCMP_ARCH_RISCV64",
+    "SCMP_ARCH_LOONGARCH64",
+    "SCMP_ARCH_PARISC",
+    "SCMP_ARCH_PARISC64",
+];
+
+#[test]
+fn architectures_of_other_machines_are_taken_and_add_nothing() {
+    let profile = |architectures: &[&str]| Seccomp {
+        default_action: Some(Action::Errno),
+        architectures: architectures.iter().map(|name| (*name).to_owned()).collect(),
+        syscalls: vec![SyscallRule {
+            names: vec!["read".to_owned()],
+            action: Action::Allow,
+            ..SyscallRule::default()
+        }],
+        ..Seccomp::default()
+    };
+    for machine in [
+        Machine::X86_64,
+        Machine::AARCH64,
+        Machine::RISCV64,
+        Machine::LOONGARCH64,
+        Machine::PPC64LE,
+        Machine::S390X,
+    ] {
+        let all = compile_for(&machine, &profile(&ARCHITECTURES)).unwrap();
+        let own = compile_for(&machine, &profile(&machine.names())).unwrap();
+        assert_eq!(all, own, "{:?}", machine.names());
+        // One that this program has no table of is nobody's: what it calls is not let through.
+        const MIPS: u32 = 8;
+        assert_eq!(verdict(&all, MIPS, 0, [0; 6]), KILL_THREAD);
+    }
+    assert!(compile_for(&Machine::X86_64, &profile(&["mips"])).is_err());
+}
