@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bundle;
+mod criu;
 mod image;
 
 use std::fs;
@@ -79,6 +80,14 @@ impl Machine {
     #[must_use]
     pub fn with_programs(self) -> Self {
         self.with("gantry", &programs())
+    }
+
+    /// Adds CRIU, where the script and our programs find it.
+    #[must_use]
+    pub fn with_criu(self) -> Self {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        criu::copy_programs(folder.path());
+        self.with("criu", folder.path())
     }
 
     /// Boots it, runs a shell script in it, and returns what that printed.
