@@ -12,14 +12,17 @@ pub(crate) use message::{Answer, Kind, Message};
 use crate::error::{Error, refused};
 use crate::handshake::{self, Report};
 use crate::init::install_stdio;
+use crate::lifecycle::SIGKILL;
 use crate::request::Stdio;
 use base_oci::runtime::{Mount, Spec};
 use kernel_sys::{Cloned, NamespaceFlags, clone3, signals};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat};
 use rustix::io::FdFlags;
 use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
+use std::cell::RefCell;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -228,6 +231,8 @@ pub(crate) struct Criu {
     socket: OwnedFd,
     process: OwnedFd,
     pub(crate) pid: i32,
+    /// A process without which it cannot go on.
+    init: RefCell<Option<OwnedFd>>,
 }
 
 impl Criu {
@@ -243,7 +248,7 @@ impl Criu {
                 drop((theirs, launch));
                 let failure = match handshake::hear(&ours) {
                     Ok(Report::Ready(Some(socket))) => {
-                        return Ok(Self { socket, process: pidfd, pid });
+                        return Ok(Self { socket, process: pidfd, pid, init: RefCell::default() });
                     }
                     Ok(Report::Failed { message, .. }) => Error::Criu(message),
                     Ok(_) => Error::Criu("it could not be started".to_owned()),
@@ -261,6 +266,12 @@ impl Criu {
         }
     }
 
+    /// Gives it up when this process ends: CRIU is not told of the end of what it has restored, which is
+    /// another's child, and would wait for it for ever.
+    pub(crate) fn watch(&self, init: Option<OwnedFd>) {
+        *self.init.borrow_mut() = init;
+    }
+
     /// Asks for something and answers every step with `at`, until it is done; the last answer.
     pub(crate) fn ask(
         &self,
@@ -273,8 +284,7 @@ impl Criu {
         self.send(&request)?;
         let mut buffer = vec![0; MAX_ANSWER];
         loop {
-            let (length, descriptors) = kernel_sys::message::receive(&self.socket, &mut buffer)
-                .map_err(refused("hear from criu"))?;
+            let (length, descriptors) = self.hear(&mut buffer)?;
             if length == 0 {
                 return Err(Error::Criu("it ended without an answer".to_owned()));
             }
@@ -288,6 +298,20 @@ impl Criu {
             done.number(1, Kind::Notify as i32).flag(3, true);
             self.send(&done)?;
         }
+    }
+
+    /// Its next word; nothing when it has ended. What it has made of the container has its end of the
+    /// socket, too, so that the socket alone does not tell.
+    fn hear(&self, buffer: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), Error> {
+        let init = self.init.borrow();
+        let ends = [&self.socket, &self.process].into_iter().chain(init.as_ref());
+        let mut ready: Vec<_> = ends.map(|end| PollFd::new(end, PollFlags::IN)).collect();
+        rustix::io::retry_on_intr(|| poll(&mut ready, None)).map_err(refused("wait for criu"))?;
+        if ready[0].revents().is_empty() {
+            let _ = signals::send(self.process.as_fd(), SIGKILL);
+            return Ok((0, Vec::new()));
+        }
+        kernel_sys::message::receive(&self.socket, buffer).map_err(refused("hear from criu"))
     }
 
     fn send(&self, message: &Message) -> Result<(), Error> {

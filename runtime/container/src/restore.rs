@@ -166,7 +166,12 @@ impl Restoring<'_> {
         let mut console = None;
         let answer = criu.ask(Kind::Restore, &message, |step, descriptors| {
             match step.step.as_str() {
-                "setup-namespaces" => self.init_exists(step)?,
+                "setup-namespaces" => {
+                    criu.watch(Some(open_init(step.step_pid)?));
+                    self.init_exists(step)?;
+                }
+                // From here on it may run, and end.
+                "pre-resume" => criu.watch(None),
                 "orphan-pts-master" => console = descriptors.into_iter().next(),
                 "post-restore" => self.init_is_restored(step)?,
                 _ => {}
@@ -220,9 +225,7 @@ impl Restoring<'_> {
     /// Hands out what the caller wanted.
     fn hand_out(&self, console: Option<OwnedFd>) -> Result<Created, Error> {
         let (pid, options) = (self.prepared.record.pid, &self.request.options);
-        let init = Pid::from_raw(pid).ok_or(Error::NotRunning)?;
-        let pidfd =
-            pidfd_open(init, PidfdFlags::empty()).map_err(refused("open the container's init"))?;
+        let pidfd = open_init(pid)?;
         let console = sockets::hand_over_console(console, options.console_socket.as_deref())?;
         if let Some(path) = &options.pid_file {
             write_pid_file(path, pid)?;
@@ -231,6 +234,11 @@ impl Restoring<'_> {
         let namespaces = keep_alive(pidfd.as_fd(), self.prepared.namespaces.own_flags());
         Ok(Created { pid, pidfd, console, namespaces })
     }
+}
+
+fn open_init(pid: i32) -> Result<OwnedFd, Error> {
+    let init = Pid::from_raw(pid).ok_or(Error::NotRunning)?;
+    pidfd_open(init, PidfdFlags::empty()).map_err(refused("open the container's init"))
 }
 
 /// Makes what mounts of something outside are put on, where the root file system does not have it.
