@@ -36,6 +36,10 @@ pub enum Operation {
     Start,
     /// The runtime's `delete`.
     Delete,
+    /// The runtime's `checkpoint`.
+    Checkpoint,
+    /// The runtime's `restore`.
+    Restore,
 }
 
 /// One step: after it, a crash leaves a state of its own.
@@ -81,7 +85,7 @@ const fn of(program: Program, operation: Operation, name: &'static str) -> Step 
     Step { name, program, operation }
 }
 
-use Operation::{Create, Delete, Exec, Pull, Rm, Run, Start, Stop};
+use Operation::{Checkpoint, Create, Delete, Exec, Pull, Restore, Rm, Run, Start, Stop};
 use Program::{Client, Daemon, Init, Runtime, Shim, Supervisor};
 
 /// Every step there is.
@@ -179,6 +183,18 @@ pub const STEPS: &[Step] = &[
     of(Runtime, Delete, "runtime.delete.ended"),
     of(Runtime, Delete, "runtime.delete.cgroup-removed"),
     of(Runtime, Delete, "runtime.delete.folder-removed"),
+    of(Runtime, Checkpoint, "runtime.checkpoint.criu-started"),
+    of(Runtime, Checkpoint, "runtime.checkpoint.stopped"),
+    of(Runtime, Checkpoint, "runtime.checkpoint.written"),
+    of(Runtime, Checkpoint, "runtime.checkpoint.answered"),
+    of(Runtime, Restore, "runtime.restore.folder-made"),
+    of(Runtime, Restore, "runtime.restore.record-written"),
+    of(Runtime, Restore, "runtime.restore.criu-started"),
+    of(Runtime, Restore, "runtime.restore.cgroup-made"),
+    of(Runtime, Restore, "runtime.restore.init-recorded"),
+    of(Runtime, Restore, "runtime.restore.restored"),
+    of(Runtime, Restore, "runtime.restore.answered"),
+    of(Runtime, Restore, "runtime.restore.pid-file-written"),
 ];
 
 #[cfg(test)]

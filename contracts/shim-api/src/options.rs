@@ -48,6 +48,45 @@ impl Named for Options {
     const TYPE_URL: &str = "containerd.runc.v1.Options";
 }
 
+/// Options of `Checkpoint`.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct CheckpointOptions {
+    /// The container is to end with it.
+    #[prost(bool, tag = "1")]
+    pub exit: bool,
+    /// Take along open TCP connections.
+    #[prost(bool, tag = "2")]
+    pub open_tcp: bool,
+    /// Unix sockets may be connected to the outside.
+    #[prost(bool, tag = "3")]
+    pub external_unix_sockets: bool,
+    /// The terminal may be somebody else's.
+    #[prost(bool, tag = "4")]
+    pub terminal: bool,
+    /// Take along file locks.
+    #[prost(bool, tag = "5")]
+    pub file_locks: bool,
+    /// Namespaces of which the content is left out.
+    #[prost(string, repeated, tag = "6")]
+    pub empty_namespaces: Vec<String>,
+    /// What is done about cgroups: `soft`, `full`, `strict` or `ignore`.
+    #[prost(string, tag = "7")]
+    pub cgroups_mode: String,
+    /// Where the checkpoint goes; for the engine, which says it to the shim in the request's path.
+    #[prost(string, tag = "8")]
+    pub image_path: String,
+    /// Where criu works.
+    #[prost(string, tag = "9")]
+    pub work_path: String,
+    /// An earlier checkpoint of the memory, relative to this one.
+    #[prost(string, tag = "10")]
+    pub parent_path: String,
+}
+
+impl Named for CheckpointOptions {
+    const TYPE_URL: &str = "containerd.runc.v1.CheckpointOptions";
+}
+
 /// Details of a [`ProcessInfo`](crate::types::ProcessInfo).
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct ProcessDetails {

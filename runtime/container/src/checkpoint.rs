@@ -1,13 +1,14 @@
 //! `checkpoint`: a running container becomes files.
 
-use crate::criu::{Criu, CriuOptions, Kind, Message, external_mounts};
+use crate::criu::{Criu, CriuOptions, Kind, Launch, Message, external_mounts};
 use crate::error::{Error, refused};
 use crate::lifecycle;
+use crate::request::Stdio;
 use crate::store::{Folder, Record};
+use base_faults::{Step, reach, step};
 use base_oci::runtime::{NamespaceKind, Spec};
 use contracts_runtime_api::Status;
 use rustix::fs::stat;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// A container to be written down.
@@ -39,6 +40,11 @@ pub struct CheckpointRequest<'a> {
 pub(crate) const DESCRIPTORS: &str = "descriptors.json";
 const LOG: &str = "dump.log";
 
+const CRIU_STARTED: &Step = step("runtime.checkpoint.criu-started");
+const STOPPED: &Step = step("runtime.checkpoint.stopped");
+const WRITTEN: &Step = step("runtime.checkpoint.written");
+const ANSWERED: &Step = step("runtime.checkpoint.answered");
+
 /// Writes a container down.
 pub(crate) fn checkpoint(request: &CheckpointRequest<'_>) -> Result<(), Error> {
     let CheckpointRequest { root, id, spec, options, .. } = request;
@@ -47,14 +53,7 @@ pub(crate) fn checkpoint(request: &CheckpointRequest<'_>) -> Result<(), Error> {
     if !matches!(status, Status::Running | Status::Paused) {
         return Err(Error::NotToBeCheckpointed(status));
     }
-    for folder in [Some(&options.image), options.work.as_ref()].into_iter().flatten() {
-        let mut builder = std::fs::DirBuilder::new();
-        builder.mode(0o700).recursive(true).create(folder).map_err(|source| Error::State {
-            step: "make",
-            path: folder.clone(),
-            source,
-        })?;
-    }
+    options.make_folders()?;
     let folders = options.folders()?;
     let mut message = options.message(&folders, spec, LOG);
     message
@@ -87,17 +86,37 @@ pub(crate) fn checkpoint(request: &CheckpointRequest<'_>) -> Result<(), Error> {
     if !request.pre_dump {
         write_descriptors(&record, &options.image)?;
     }
-    let criu = Criu::start(&record.rootfs, folders, &[])?;
     let kind = if request.pre_dump { Kind::PreDump } else { Kind::Dump };
-    let answer = criu.ask(kind, &message, |_, _| Ok(()))?;
-    drop(criu);
-    if !answer.is_success {
-        return Err(options.failure(&answer, LOG));
+    let launch = Launch { folders, others: &[], stdio: Stdio::Inherit };
+    let asked = Criu::start(launch, || Ok(())).and_then(|criu| {
+        reach(CRIU_STARTED);
+        criu.ask(kind, &message, |step, _| {
+            match step.step.as_str() {
+                "network-lock" => reach(STOPPED),
+                "post-dump" => reach(WRITTEN),
+                _ => {}
+            }
+            Ok(())
+        })
+    });
+    let made = match asked {
+        Ok(answer) if !answer.is_success => Err(options.failure(&answer, LOG)),
+        result => result.map(drop),
+    };
+    reach(ANSWERED);
+    if made.is_ok() && !request.leave_running && !request.pre_dump {
+        return lifecycle::delete(root, id, true);
     }
-    if request.leave_running || request.pre_dump {
-        return Ok(());
+    made.and(stay_paused(status, &record))
+}
+
+/// CRIU thaws what it looks at, and one that was killed does not freeze it again.
+fn stay_paused(before: Status, record: &Record) -> Result<(), Error> {
+    let cgroup = record.cgroup();
+    if before == Status::Paused && record.is_alive() && !cgroup.is_frozen() {
+        cgroup.freeze(true)?;
     }
-    lifecycle::delete(root, id, true)
+    Ok(())
 }
 
 /// Namespaces that are not the container's own, which CRIU is to leave alone: of which type, under

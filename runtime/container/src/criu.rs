@@ -10,16 +10,23 @@ mod message;
 pub(crate) use message::{Answer, Kind, Message};
 
 use crate::error::{Error, refused};
+use crate::handshake::{self, Report};
+use crate::init::install_stdio;
+use crate::lifecycle::SIGKILL;
+use crate::request::Stdio;
 use base_oci::runtime::{Mount, Spec};
 use kernel_sys::{Cloned, NamespaceFlags, clone3, signals};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat};
 use rustix::io::FdFlags;
-use rustix::mount::{MountPropagationFlags, mount_bind_recursive, mount_change};
+use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
+use std::cell::RefCell;
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// Longest answer.
@@ -72,6 +79,20 @@ pub enum CgroupsMode {
     Ignore,
 }
 
+impl CgroupsMode {
+    /// The one of this name, which may be left out.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "" | "soft" => Some(Self::Soft),
+            "full" => Some(Self::Full),
+            "strict" => Some(Self::Strict),
+            "ignore" => Some(Self::Ignore),
+            _ => None,
+        }
+    }
+}
+
 impl CriuOptions {
     /// Opens the image's folder and that of the log.
     pub(crate) fn folders(&self) -> Result<[Inherited; 2], Error> {
@@ -80,6 +101,17 @@ impl CriuOptions {
             Ok(Inherited { opened, path: path.to_owned() })
         };
         Ok([open(&self.image)?, open(self.log_folder())?])
+    }
+
+    /// Makes the folder of the log where it is missing.
+    pub(crate) fn make_work_folder(&self) -> Result<(), Error> {
+        self.work.as_deref().map_or(Ok(()), make_folder)
+    }
+
+    /// Makes the image's folder, too.
+    pub(crate) fn make_folders(&self) -> Result<(), Error> {
+        make_folder(&self.image)?;
+        self.make_work_folder()
     }
 
     fn log_folder(&self) -> &Path {
@@ -139,6 +171,15 @@ pub(crate) struct Inherited {
     path: PathBuf,
 }
 
+fn make_folder(path: &Path) -> Result<(), Error> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.mode(0o700).recursive(true).create(path).map_err(|source| Error::State {
+        step: "make",
+        path: path.to_owned(),
+        source,
+    })
+}
+
 fn open_folder(path: &Path) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty())
@@ -175,37 +216,60 @@ pub(crate) fn is_bind(mount: &Mount) -> bool {
         || mount.options.iter().any(|option| option == "bind" || option == "rbind")
 }
 
+/// How CRIU is started.
+pub(crate) struct Launch<'a> {
+    /// Folders that are open there under the same numbers.
+    pub(crate) folders: [Inherited; 2],
+    /// Other descriptors that are.
+    pub(crate) others: &'a [BorrowedFd<'a>],
+    /// Its stdin, stdout and stderr, which a restored process may take over.
+    pub(crate) stdio: Stdio,
+}
+
 /// A running CRIU.
 pub(crate) struct Criu {
     socket: OwnedFd,
     process: OwnedFd,
+    pub(crate) pid: i32,
+    /// A process without which it cannot go on.
+    init: RefCell<Option<OwnedFd>>,
 }
 
 impl Criu {
-    /// Starts it; `root` is a mount there, the others are open there under the same numbers.
+    /// Starts it, in a mount namespace of its own in which `mount` is called first.
     pub(crate) fn start(
-        root: &Path,
-        mut folders: [Inherited; 2],
-        others: &[&OwnedFd],
+        launch: Launch<'_>,
+        mount: impl FnOnce() -> Result<(), Error>,
     ) -> Result<Self, Error> {
         let program = find().ok_or(Error::NoCriu)?;
         let (ours, theirs) = pair().map_err(refused("make a socket pair"))?;
         match clone3(NamespaceFlags::MOUNT, None).map_err(refused("clone a process for criu"))? {
-            Cloned::Parent { pidfd, .. } => {
-                drop(theirs);
-                let heard = kernel_sys::message::receive(&ours, &mut [0_u8; 1]);
-                let (_, sockets) = heard.map_err(refused("hear from criu"))?;
-                let socket = sockets.into_iter().next();
-                let failed = || Error::Criu("it could not be started".to_owned());
-                Ok(Self { socket: socket.ok_or_else(failed)?, process: pidfd })
+            Cloned::Parent { pid, pidfd } => {
+                drop((theirs, launch));
+                let failure = match handshake::hear(&ours) {
+                    Ok(Report::Ready(Some(socket))) => {
+                        return Ok(Self { socket, process: pidfd, pid, init: RefCell::default() });
+                    }
+                    Ok(Report::Failed { message, .. }) => Error::Criu(message),
+                    Ok(_) => Error::Criu("it could not be started".to_owned()),
+                    Err(error) => error,
+                };
+                let _ = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
+                Err(failure)
             }
             Cloned::Child => {
-                let Err(errno) = become_criu(&program, root, &theirs, &mut folders, others);
-                let text = format!("start {}: {errno}\n", program.to_string_lossy());
-                let _ = rustix::io::write(rustix::stdio::stderr(), text.as_bytes());
+                drop(ours);
+                let Err(error) = become_criu(&program, &theirs, launch, mount);
+                handshake::send_failure(theirs.as_fd(), &error);
                 kernel_sys::exit_now(1)
             }
         }
+    }
+
+    /// Gives it up when this process ends: CRIU is not told of the end of what it has restored, which is
+    /// another's child, and would wait for it for ever.
+    pub(crate) fn watch(&self, init: Option<OwnedFd>) {
+        *self.init.borrow_mut() = init;
     }
 
     /// Asks for something and answers every step with `at`, until it is done; the last answer.
@@ -220,8 +284,7 @@ impl Criu {
         self.send(&request)?;
         let mut buffer = vec![0; MAX_ANSWER];
         loop {
-            let (length, descriptors) = kernel_sys::message::receive(&self.socket, &mut buffer)
-                .map_err(refused("hear from criu"))?;
+            let (length, descriptors) = self.hear(&mut buffer)?;
             if length == 0 {
                 return Err(Error::Criu("it ended without an answer".to_owned()));
             }
@@ -235,6 +298,20 @@ impl Criu {
             done.number(1, Kind::Notify as i32).flag(3, true);
             self.send(&done)?;
         }
+    }
+
+    /// Its next word; nothing when it has ended. What it has made of the container has its end of the
+    /// socket, too, so that the socket alone does not tell.
+    fn hear(&self, buffer: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), Error> {
+        let init = self.init.borrow();
+        let ends = [&self.socket, &self.process].into_iter().chain(init.as_ref());
+        let mut ready: Vec<_> = ends.map(|end| PollFd::new(end, PollFlags::IN)).collect();
+        rustix::io::retry_on_intr(|| poll(&mut ready, None)).map_err(refused("wait for criu"))?;
+        if ready[0].revents().is_empty() {
+            let _ = signals::send(self.process.as_fd(), SIGKILL);
+            return Ok((0, Vec::new()));
+        }
+        kernel_sys::message::receive(&self.socket, buffer).map_err(refused("hear from criu"))
     }
 
     fn send(&self, message: &Message) -> Result<(), Error> {
@@ -268,26 +345,27 @@ fn pair() -> rustix::io::Result<(OwnedFd, OwnedFd)> {
 /// find folders of another mount namespace: so that is this one, which hands `parent` the other end.
 fn become_criu(
     program: &CString,
-    root: &Path,
     parent: &OwnedFd,
-    folders: &mut [Inherited; 2],
-    others: &[&OwnedFd],
-) -> rustix::io::Result<std::convert::Infallible> {
+    launch: Launch<'_>,
+    mount: impl FnOnce() -> Result<(), Error>,
+) -> Result<std::convert::Infallible, Error> {
     signals::reset();
     // What is mounted here stays here.
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    mount_change("/", private)?;
-    mount_bind_recursive(root, root)?;
-    mount_change(root, private)?;
-    for Inherited { opened, path } in folders {
-        rustix::io::dup2(open_folder(path)?, opened)?;
+    mount_change("/", private).map_err(refused("make mounts private"))?;
+    mount()?;
+    for Inherited { mut opened, path } in launch.folders {
+        let again = open_folder(&path).map_err(refused(format!("open {}", path.display())))?;
+        rustix::io::dup2(again, &mut opened).map_err(refused("hand a folder to criu"))?;
+        // Open for CRIU: it is not closed here any more.
+        let _ = opened.into_raw_fd();
     }
-    let (socket, other_end) = pair()?;
-    kernel_sys::message::send(parent, b"S", &[other_end.as_fd()])?;
-    drop(other_end);
-    for descriptor in others.iter().copied().chain([&socket]) {
-        rustix::io::fcntl_setfd(descriptor, FdFlags::empty())?;
+    let (socket, other_end) = pair().map_err(refused("make a socket pair"))?;
+    for descriptor in launch.others.iter().copied().chain([socket.as_fd()]) {
+        rustix::io::fcntl_setfd(descriptor, FdFlags::empty())
+            .map_err(refused("hand a descriptor to criu"))?;
     }
+    install_stdio(launch.stdio)?;
     let words = ["criu".to_owned(), "swrk".to_owned(), socket.as_raw_fd().to_string()];
     let args: Vec<CString> = words.into_iter().filter_map(|word| CString::new(word).ok()).collect();
     let env: Vec<CString> = std::env::vars_os()
@@ -297,5 +375,9 @@ fn become_criu(
             CString::new(name.as_bytes()).ok()
         })
         .collect();
-    kernel_sys::execve(program, &args, &env)
+    handshake::send_ready(parent.as_fd(), Some(other_end.as_fd()))
+        .map_err(refused("hand over criu's socket"))?;
+    drop(other_end);
+    let Err(errno) = kernel_sys::execve(program, &args, &env);
+    Err(refused(format!("start {}", program.to_string_lossy()))(errno))
 }

@@ -246,9 +246,8 @@ impl ChildEnd {
 
     /// Says that all is ready; ends this process when nobody hears it.
     pub(crate) fn ready(&self, console: Option<BorrowedFd<'_>>) {
-        let console: Vec<_> = console.into_iter().collect();
         let stays = set_parent_process_death_signal(None);
-        if stays.is_err() || message::send(&self.socket, &[READY], &console).is_err() {
+        if stays.is_err() || send_ready(self.socket.as_fd(), console).is_err() {
             kernel_sys::exit_now(1);
         }
     }
@@ -257,6 +256,14 @@ impl ChildEnd {
     pub(crate) fn failed(&self, error: &Error) {
         send_failure(self.socket.as_fd(), error);
     }
+}
+
+/// Says that all is ready, with what the parent is to have of it.
+pub(crate) fn send_ready(
+    socket: BorrowedFd<'_>,
+    descriptor: Option<BorrowedFd<'_>>,
+) -> rustix::io::Result<()> {
+    message::send(socket, &[READY], descriptor.as_slice())
 }
 
 /// Sends a failure: also the form in which a started process reports one to `start`.

@@ -197,7 +197,8 @@ pub(crate) fn delete(root: &Path, id: &str, force: bool) -> Result<(), Error> {
     }
     let state = folder.state_as(&record, Status::Stopped);
     let cgroup = record.cgroup();
-    if record.shares_pids && status == Status::Stopped {
+    // CRIU may have died, too, when it had made processes and nobody knew which.
+    if (record.shares_pids || record.is_being_restored) && status == Status::Stopped {
         kill_all(&record, SIGKILL)?;
     }
     reach(ENDED);
@@ -220,6 +221,10 @@ fn end_creation(folder: &Folder) -> Result<(), Error> {
     while folder.is_being_created() {
         match folder.read() {
             Ok(record) => {
+                // Whoever restores it is in its cgroup.
+                if record.is_being_restored {
+                    let _ = kill_all(&record, SIGKILL);
+                }
                 if let Some(init) = open(&record)? {
                     let _ = signals::send(init.as_fd(), SIGKILL);
                 }

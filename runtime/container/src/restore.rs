@@ -3,13 +3,15 @@
 use crate::checkpoint::{DESCRIPTORS, external_namespaces};
 use crate::confinement::profile;
 use crate::create::{self, Prepared};
-use crate::criu::{Criu, CriuOptions, Kind, Message, external_mounts};
+use crate::criu::{Answer, Criu, CriuOptions, Inherited, Kind, Launch, Message, external_mounts};
 use crate::error::{Error, refused};
 use crate::launch::{limit_cgroup, run_parent_hooks, write_pid_file};
+use crate::lifecycle::{SIGKILL, kill_all};
 use crate::namespaces::keep_alive;
-use crate::request::{CreateOptions, CreateRequest, Created, Stdio};
+use crate::request::{CreateOptions, CreateRequest, Created, RootfsMount, Stdio};
 use crate::sockets;
 use crate::store::{Folder, process_stat};
+use base_faults::{Step, reach, step};
 use base_oci::runtime::{NamespaceKind, Spec};
 use contracts_runtime_api::Status;
 use kernel_paths::Root;
@@ -18,7 +20,7 @@ use runtime_cgroups::Hierarchy;
 use runtime_confine::seccomp;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -33,23 +35,40 @@ pub struct RestoreRequest<'a> {
     pub bundle: &'a Path,
     /// Its configuration.
     pub spec: &'a Spec,
+    /// Mounts of which the root file system is made, as for [`create`](crate::create).
+    pub rootfs_mounts: &'a [RootfsMount],
     /// How, and from which image.
     pub criu: CriuOptions,
+    /// What takes the place of the pipes that were its stdin, stdout and stderr. A terminal that it
+    /// had is restored, whatever this says.
+    pub stdio: Stdio,
     /// Where pid and terminal go.
     pub options: CreateOptions,
 }
 
 const LOG: &str = "restore.log";
 
+const FOLDER_MADE: &Step = step("runtime.restore.folder-made");
+const RECORD_WRITTEN: &Step = step("runtime.restore.record-written");
+const CRIU_STARTED: &Step = step("runtime.restore.criu-started");
+const CGROUP_MADE: &Step = step("runtime.restore.cgroup-made");
+const INIT_RECORDED: &Step = step("runtime.restore.init-recorded");
+const RESTORED: &Step = step("runtime.restore.restored");
+const ANSWERED: &Step = step("runtime.restore.answered");
+const PID_FILE_WRITTEN: &Step = step("runtime.restore.pid-file-written");
+
 /// Makes a container that runs at once.
 pub(crate) fn restore(request: RestoreRequest<'_>) -> Result<Created, Error> {
-    let RestoreRequest { root, id, bundle, spec, criu, options } = request;
-    let stdio = Stdio::Inherit;
-    let create = CreateRequest { root, id, bundle, spec, rootfs_mounts: &[], stdio, options };
-    let (folder, _creating) = Folder::create(root, id)?;
-    let made = create::prepare(&create).and_then(|mut prepared| {
-        bring_back(&create, &criu, &folder, &mut prepared)
-            .map_err(|error| create::undo(error, &folder, &prepared))
+    let RestoreRequest { root, id, bundle, spec, rootfs_mounts, criu, stdio, options } = request;
+    let create =
+        CreateRequest { root, id, bundle, spec, rootfs_mounts, stdio: Stdio::Inherit, options };
+    let (folder, creating) = Folder::create(root, id)?;
+    reach(FOLDER_MADE);
+    let made = create::prepare(&create).and_then(|prepared| {
+        let mut restoring = Restoring { request: create, options: criu, folder: &folder, prepared };
+        restoring
+            .bring_back(stdio, &creating)
+            .map_err(|error| create::undo(error, &folder, &restoring.prepared))
     });
     if made.is_err() {
         let _ = folder.remove();
@@ -57,114 +76,175 @@ pub(crate) fn restore(request: RestoreRequest<'_>) -> Result<Created, Error> {
     made
 }
 
-fn bring_back(
-    request: &CreateRequest<'_>,
-    options: &CriuOptions,
-    folder: &Folder,
-    prepared: &mut Prepared<'_>,
-) -> Result<Created, Error> {
-    if prepared.cgroup.needs_process() {
-        return Err(Error::Unimplemented("restoring into a cgroup of systemd's"));
-    }
-    if prepared.resctrl.is_some() || !prepared.linux.net_devices.is_empty() {
-        return Err(Error::Unimplemented("restoring with intelRdt or network devices"));
-    }
-    if let Some(profile) = profile(&prepared.linux) {
-        folder.write_filter(&seccomp::compile(profile)?.to_bytes())?;
-    }
-    prepared.record.is_restored = true;
-    folder.write(&prepared.record)?;
-    prepared.cgroup_is_new = prepared.cgroup.create(None)?;
-    limit_cgroup(&*prepared.cgroup, prepared)?;
-    let rootfs = prepared.record.rootfs.clone();
-    let external =
-        external_mounts(request.spec, &prepared.record.bundle, &prepared.cgroup.record());
-    make_mount_points(&rootfs, &external)?;
+/// A container on its way back.
+struct Restoring<'a> {
+    request: CreateRequest<'a>,
+    options: CriuOptions,
+    folder: &'a Folder,
+    prepared: Prepared<'a>,
+}
 
-    let folders = options.folders()?;
-    let namespaces = open_namespaces(request.spec)?;
-    let mut message = options.message(&folders, request.spec, LOG);
-    message.text(13, &rootfs.to_string_lossy()).flag(26, true);
-    for (destination, source) in &external {
-        message.text(37, &format!("mnt[{destination}]:{}", source.display()));
-    }
-    for (name, namespace) in &namespaces {
-        message.message(27, &inherited(name, namespace.as_raw_fd()));
-    }
-    for (number, name) in (0..).zip(read_descriptors(&options.image)?) {
-        if name.contains("pipe:") {
-            message.message(27, &inherited(&name, number));
+impl Restoring<'_> {
+    fn bring_back(&mut self, stdio: Stdio, creating: &OwnedFd) -> Result<Created, Error> {
+        if self.prepared.resctrl.is_some() || !self.prepared.linux.net_devices.is_empty() {
+            return Err(Error::Unimplemented("restoring with intelRdt or network devices"));
         }
-    }
-    for (kind, path) in joined(request.spec)? {
-        let mut join = Message::default();
-        join.text(1, kind).text(2, path);
-        message.message(39, &join);
-    }
-    for hierarchy in prepared.cgroup.record().hierarchies {
-        add_cgroup_root(&mut message, &hierarchy)?;
+        if let Some(profile) = profile(&self.prepared.linux) {
+            self.folder.write_filter(&seccomp::compile(profile)?.to_bytes())?;
+        }
+        let record = &mut self.prepared.record;
+        (record.is_restored, record.is_being_restored) = (true, true);
+        // Before anything is made elsewhere: whoever finds the folder after this process was killed
+        // can tell from the record what to remove.
+        self.folder.write(record)?;
+        reach(RECORD_WRITTEN);
+        self.options.make_work_folder()?;
+        let folders = self.options.folders()?;
+        let namespaces = open_namespaces(self.request.spec)?;
+        let external = external_mounts(
+            self.request.spec,
+            &self.prepared.record.bundle,
+            &self.prepared.cgroup.record(),
+        );
+        let message = self.message(&folders, &namespaces, &external)?;
+        // CRIU has the folder's lock, too: while it lives nobody removes what it is making.
+        let others: Vec<BorrowedFd<'_>> =
+            namespaces.iter().map(|(_, open)| open.as_fd()).chain([creating.as_fd()]).collect();
+        let plan = &self.prepared.plan;
+        let criu = Criu::start(Launch { folders, others: &others, stdio }, || {
+            make_mount_points(&plan.mount_root()?, &external)
+        })?;
+        reach(CRIU_STARTED);
+        let asked = self.ask(&criu, message);
+        drop(criu);
+        reach(ANSWERED);
+        let made = asked.and_then(|console| self.hand_out(console));
+        if made.is_err() {
+            self.end();
+        }
+        made
     }
 
-    let open: Vec<&OwnedFd> = namespaces.iter().map(|(_, namespace)| namespace).collect();
-    let criu = Criu::start(&rootfs, folders, &open)?;
-    let (mut pid, mut console) = (0, None);
-    let asked = criu.ask(Kind::Restore, &message, |step, descriptors| match step.step.as_str() {
-        "setup-namespaces" => {
-            let mut state = folder.state(&prepared.record);
-            (state.status, state.pid) = (Status::Creating, step.step_pid);
-            run_parent_hooks(&request.spec.hooks.clone().unwrap_or_default(), &state)
+    /// What CRIU is asked for, but for the cgroups.
+    fn message(
+        &self,
+        folders: &[Inherited; 2],
+        namespaces: &[(&'static str, OwnedFd)],
+        external: &[(String, PathBuf)],
+    ) -> Result<Message, Error> {
+        let spec = self.request.spec;
+        let mut message = self.options.message(folders, spec, LOG);
+        message.text(13, &self.prepared.record.rootfs.to_string_lossy()).flag(26, true);
+        for (destination, source) in external {
+            message.text(37, &format!("mnt[{destination}]:{}", source.display()));
         }
-        "orphan-pts-master" => {
-            console = descriptors.into_iter().next();
+        for (name, namespace) in namespaces {
+            message.message(27, &inherited(name, namespace.as_raw_fd()));
+        }
+        for (number, name) in (0..).zip(read_descriptors(&self.options.image)?) {
+            if name.contains("pipe:") {
+                message.message(27, &inherited(&name, number));
+            }
+        }
+        for (kind, path) in joined(spec)? {
+            let mut join = Message::default();
+            join.text(1, kind).text(2, path);
+            message.message(39, &join);
+        }
+        Ok(message)
+    }
+
+    /// Puts CRIU into the container's cgroup, so that nothing that it makes is ever outside, and has
+    /// it do its work; the terminal's master, if there is one.
+    fn ask(&mut self, criu: &Criu, mut message: Message) -> Result<Option<OwnedFd>, Error> {
+        let prepared = &mut self.prepared;
+        prepared.cgroup_is_new = prepared.cgroup.create(Some(criu.pid))?;
+        limit_cgroup(&*prepared.cgroup, prepared)?;
+        prepared.cgroup.attach(criu.pid)?;
+        reach(CGROUP_MADE);
+        for hierarchy in prepared.cgroup.record().hierarchies {
+            add_cgroup_root(&mut message, &hierarchy)?;
+        }
+        let mut console = None;
+        let answer = criu.ask(Kind::Restore, &message, |step, descriptors| {
+            match step.step.as_str() {
+                "setup-namespaces" => {
+                    criu.watch(Some(open_init(step.step_pid)?));
+                    self.init_exists(step)?;
+                }
+                // From here on it may run, and end.
+                "pre-resume" => criu.watch(None),
+                "orphan-pts-master" => console = descriptors.into_iter().next(),
+                "post-restore" => self.init_is_restored(step)?,
+                _ => {}
+            }
             Ok(())
+        })?;
+        if answer.is_success && !self.prepared.record.is_being_restored {
+            return Ok(console);
         }
-        // Nothing of the container's runs before this is answered.
-        "post-restore" => {
-            pid = step.step_pid;
-            prepared.record.pid = pid;
-            prepared.record.start_time = process_stat(pid).map_or(0, |stat| stat.start_time);
-            folder.write(&prepared.record)
-        }
-        _ => Ok(()),
-    });
-    drop(criu);
-    let made = asked.and_then(|answer| {
-        if !answer.is_success || pid == 0 {
-            return Err(options.failure(&answer, LOG));
-        }
-        hand_out(pid, console, &request.options, prepared)
-    });
-    if made.is_err()
-        && let Some(init) = Pid::from_raw(pid)
-        && let Ok(pidfd) = pidfd_open(init, PidfdFlags::empty())
-    {
-        let _ = signals::send(pidfd.as_fd(), 9);
-        let _ = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
+        Err(self.options.failure(&answer, LOG))
     }
-    made
+
+    /// There is an init, in new namespaces.
+    fn init_exists(&mut self, step: &Answer) -> Result<(), Error> {
+        self.record_init(step.step_pid)?;
+        reach(INIT_RECORDED);
+        let state = self.folder.state_as(&self.prepared.record, Status::Creating);
+        run_parent_hooks(&self.request.spec.hooks.clone().unwrap_or_default(), &state)
+    }
+
+    /// Everything is there; nothing of the container's runs before this is answered.
+    fn init_is_restored(&mut self, step: &Answer) -> Result<(), Error> {
+        self.prepared.record.is_being_restored = false;
+        self.record_init(step.step_pid)?;
+        reach(RESTORED);
+        Ok(())
+    }
+
+    fn record_init(&mut self, pid: i32) -> Result<(), Error> {
+        let record = &mut self.prepared.record;
+        record.pid = pid;
+        record.start_time = process_stat(pid).map_or(0, |stat| stat.start_time);
+        self.folder.write(record)
+    }
+
+    /// Ends what CRIU made; it does that itself, unless it was killed.
+    fn end(&self) {
+        let record = &self.prepared.record;
+        if self.prepared.cgroup_is_new {
+            let _ = kill_all(record, SIGKILL);
+        }
+        if let Some(init) = Pid::from_raw(record.pid)
+            && let Ok(pidfd) = pidfd_open(init, PidfdFlags::empty())
+            && record.is_alive()
+        {
+            let _ = signals::send(pidfd.as_fd(), SIGKILL);
+            let _ = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
+        }
+    }
+
+    /// Hands out what the caller wanted.
+    fn hand_out(&self, console: Option<OwnedFd>) -> Result<Created, Error> {
+        let (pid, options) = (self.prepared.record.pid, &self.request.options);
+        let pidfd = open_init(pid)?;
+        let console = sockets::hand_over_console(console, options.console_socket.as_deref())?;
+        if let Some(path) = &options.pid_file {
+            write_pid_file(path, pid)?;
+            reach(PID_FILE_WRITTEN);
+        }
+        let namespaces = keep_alive(pidfd.as_fd(), self.prepared.namespaces.own_flags());
+        Ok(Created { pid, pidfd, console, namespaces })
+    }
 }
 
-/// Hands out what the caller wanted.
-fn hand_out(
-    pid: i32,
-    console: Option<OwnedFd>,
-    options: &CreateOptions,
-    prepared: &Prepared<'_>,
-) -> Result<Created, Error> {
+fn open_init(pid: i32) -> Result<OwnedFd, Error> {
     let init = Pid::from_raw(pid).ok_or(Error::NotRunning)?;
-    let pidfd =
-        pidfd_open(init, PidfdFlags::empty()).map_err(refused("open the container's init"))?;
-    let console = sockets::hand_over_console(console, options.console_socket.as_deref())?;
-    if let Some(path) = &options.pid_file {
-        write_pid_file(path, pid)?;
-    }
-    let namespaces = keep_alive(pidfd.as_fd(), prepared.namespaces.own_flags());
-    Ok(Created { pid, pidfd, console, namespaces })
+    pidfd_open(init, PidfdFlags::empty()).map_err(refused("open the container's init"))
 }
 
-/// Makes what mounts of something outside are put on, where the bundle does not have it.
-fn make_mount_points(rootfs: &Path, external: &[(String, PathBuf)]) -> Result<(), Error> {
-    let root = Root::open_trusted(rootfs)?;
+/// Makes what mounts of something outside are put on, where the root file system does not have it.
+fn make_mount_points(root: &Root, external: &[(String, PathBuf)]) -> Result<(), Error> {
     for (destination, source) in external {
         if source.is_dir() {
             root.create_directory(Path::new(destination))?;

@@ -71,9 +71,12 @@ pub(crate) struct Record {
     /// Its class of service, if it has one.
     #[serde(default)]
     pub(crate) resctrl: Option<GroupRecord>,
-    /// Whether CRIU made its init, which so executed no program.
+    /// Whether CRIU makes its init, which so executes no program.
     #[serde(default)]
     pub(crate) is_restored: bool,
+    /// Whether CRIU has not come to the end of that.
+    #[serde(default)]
+    pub(crate) is_being_restored: bool,
     /// Whether its program is executed without a `start`.
     #[serde(default)]
     pub(crate) starts_at_once: bool,
@@ -199,7 +202,7 @@ impl Record {
 
     /// Whether its program was executed, by this init or before a checkpoint.
     fn has_executed(&self, init: ProcessStat) -> bool {
-        self.is_restored || init.has_executed()
+        if self.is_restored { !self.is_being_restored } else { init.has_executed() }
     }
 
     /// Whether init can be seen to have ended without having come to its program. That the kernel
@@ -440,7 +443,8 @@ impl Folder {
             Some(init) if record.has_executed(init) => Status::Running,
             _ if self.is_being_created() => Status::Creating,
             // Its maker was killed, and it ends or waits in vain.
-            Some(_) if record.starts_at_once || self.unmade_socket().exists() => Status::Creating,
+            Some(_) if record.starts_at_once || record.is_restored => Status::Creating,
+            Some(_) if self.unmade_socket().exists() => Status::Creating,
             Some(_) => Status::Created,
             None => Status::Stopped,
         }

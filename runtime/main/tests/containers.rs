@@ -267,6 +267,34 @@ fn a_terminal_goes_to_the_console_socket() {
     assert!(refused.runtime(&["create", "ID"]).err.contains("cannot allocate tty"));
 }
 
+#[test]
+#[ignore = "wants a CRIU that knows the kernel: tests/vm has both"]
+fn a_restored_terminal_goes_to_the_console_socket() {
+    let mut bundle = Bundle::script("while read word; do echo $word again; done");
+    bundle.config["process"]["terminal"] = json!(true);
+    let path = bundle.path().join("console.sock");
+    let image = bundle.path().join("image").display().to_string();
+    let socket = path.display().to_string();
+    let listener = UnixListener::bind(&path).unwrap();
+    bundle.succeed(&["create", "--console-socket", &socket, "ID"]);
+    let before = receive_descriptor(&listener);
+    bundle.succeed(&["start", "ID"]);
+    bundle.succeed(&["checkpoint", "--image-path", &image, "ID"]);
+    drop(before);
+    let flags = ["restore", "--detach", "--image-path", &image, "--console-socket", &socket, "ID"];
+    bundle.succeed(&flags);
+    let master = receive_descriptor(&listener);
+    rustix::io::write(&master, b"word\n").unwrap();
+    let mut text = Vec::new();
+    let mut buffer = [0; 4096];
+    while !text.ends_with(b"word again\r\n") {
+        let length = rustix::io::read(&master, &mut buffer).unwrap();
+        text.extend_from_slice(&buffer[..length]);
+    }
+    bundle.succeed(&["delete", "--force", "ID"]);
+    bundle.assert_nothing_is_left();
+}
+
 fn receive_descriptor(listener: &UnixListener) -> OwnedFd {
     let (stream, _) = listener.accept().unwrap();
     let mut buffer = [0; 256];

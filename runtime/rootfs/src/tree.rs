@@ -104,8 +104,11 @@ impl Plan {
     }
 
     /// Mounts the root itself: it must be a mount of its own to be pivoted to, on one that is not
-    /// shared.
-    fn mount_root(&self) -> Result<Root, Error> {
+    /// shared. [`Plan::build`] begins with it; CRIU does the rest itself.
+    ///
+    /// # Errors
+    /// A mount that failed.
+    pub fn mount_root(&self) -> Result<Root, Error> {
         let step = || format!("mount root {}", self.root.display());
         if self.is_shared() {
             self.keep_place_private().map_err(refused(step))?;

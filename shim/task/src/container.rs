@@ -3,8 +3,9 @@
 use crate::memory::MemoryWatch;
 use crate::reactor::Watched;
 use crate::runtime::Runtime;
-use crate::stdio::Owner;
+use crate::stdio::{Opened, Owner};
 use base_oci::runtime::Spec;
+use contracts_shim_api::options::Options;
 use contracts_shim_api::types::Mount;
 use rustix::fd::OwnedFd;
 use std::collections::BTreeMap;
@@ -33,6 +34,17 @@ pub(crate) struct Container {
     pub(crate) shares_pids: bool,
     pub(crate) attach: Option<Watched>,
     pub(crate) memory: Option<MemoryWatch>,
+    /// What its start restores it from; nothing where there is an init, or was one.
+    pub(crate) restore: Option<Restore>,
+}
+
+/// A container to be made of a checkpoint.
+#[derive(Debug)]
+pub(crate) struct Restore {
+    /// The checkpoint's folder.
+    pub(crate) image: PathBuf,
+    pub(crate) options: Options,
+    pub(crate) opened: Opened,
 }
 
 /// Reads a bundle's configuration.

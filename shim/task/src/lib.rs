@@ -38,6 +38,8 @@ mod lifecycle;
 
 mod starting;
 
+mod checkpoints;
+
 mod endings;
 
 mod attachments;

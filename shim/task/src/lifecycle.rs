@@ -1,8 +1,8 @@
 //! What takes a worker: making, changing and removing containers; and what follows when the worker
-//! answers. Starting is `starting`'s.
+//! answers. Starting is `starting`'s, checkpoints are `checkpoints`'.
 
 use crate::connection::Reply;
-use crate::container::Container;
+use crate::container::{Container, Restore};
 use crate::delete::RuntimeRecord;
 use crate::error::TaskError;
 use crate::memory::MemoryWatch;
@@ -44,6 +44,10 @@ pub(crate) enum Then {
     Paused(u32, Reply),
     /// A container was to be thawed.
     Resumed(u32, Reply),
+    /// A container was to be written to this folder.
+    Checkpointed(u32, String, Reply),
+    /// A container was to be made of a checkpoint, and runs.
+    Restored(u32, Reply),
     /// A container was to be removed.
     Deleted(u32, Reply),
     /// The same, when the first worker died of it.
@@ -63,6 +67,8 @@ impl Then {
             Self::Started(..) => "start",
             Self::Paused(..) => "pause",
             Self::Resumed(..) => "resume",
+            Self::Checkpointed(..) => "checkpoint",
+            Self::Restored(..) => "restore",
             Self::Deleted(..) | Self::DeletedAgain(..) => "delete",
             Self::Done(context, _) => context,
             Self::Nothing => "kill",
@@ -109,9 +115,6 @@ impl Server {
         if self.containers.contains_key(&request.id) {
             return Err(TaskError::Exists(request.id));
         }
-        if !request.checkpoint.is_empty() {
-            return Err(TaskError::Unimplemented("restore from a checkpoint"));
-        }
         let (options, runtime) = self.runtime_for(&request)?;
         let number = self.number();
         let uris = Uris {
@@ -135,7 +138,13 @@ impl Server {
             shares_pids: false,
             attach: None,
             memory: None,
+            restore: None,
         };
+        if !request.checkpoint.is_empty() {
+            let restore = Restore { image: PathBuf::from(request.checkpoint), options, opened };
+            let container = Container { restore: Some(restore), ..container };
+            return self.create_restored(&request.id, container, stdio, reply);
+        }
         let keep = opened.descriptors();
         let namespace = self.config.namespace.clone();
         let runtime = container.runtime.traced(&self.trace);
@@ -186,6 +195,11 @@ impl Server {
 
     /// `Delete` of a container.
     pub(crate) fn delete(&mut self, number: u32, reply: Reply) -> Result<(), TaskError> {
+        if self.is_being_checkpointed(number) {
+            // What ends with a checkpoint the runtime removes by itself.
+            self.deletes.push((number, reply));
+            return Ok(());
+        }
         let (runtime, id) = self.runtime_of(number)?;
         let process = self.processes.get_mut(&number).ok_or(TaskError::NoContainer)?;
         let exit = match process.state {
@@ -233,6 +247,8 @@ impl Server {
             Then::Started(init, reply) => self.started(init, reply, result),
             Then::Paused(init, reply) => self.frozen(init, reply, true, result),
             Then::Resumed(init, reply) => self.frozen(init, reply, false, result),
+            Then::Checkpointed(init, path, reply) => self.checkpointed(init, path, reply, result),
+            Then::Restored(init, reply) => self.restored(init, reply, result),
             Then::Deleted(init, reply) if has_died => self.delete_again(init, reply),
             Then::Deleted(init, reply) | Then::DeletedAgain(init, reply) => {
                 self.deleted(init, reply, result);
@@ -268,33 +284,53 @@ impl Server {
                 return self.answer(reply, &answer_error(&error));
             }
         };
-        let console = made.console.as_ref();
-        let connected =
-            console.map_or(Ok(()), |fd| process.stdio.connect_console(&self.reactor, fd));
-        if let Err(error) = connected {
+        let state = State::Created { waits_at_start: made.waits_at_start };
+        if let Err(error) = self.take_in(number, made, state) {
             self.discard(&id);
             return self.answer(reply, &answer_error(&error));
         }
-        process.state = State::Created { waits_at_start: made.waits_at_start };
+        reach(CREATED);
+        self.tell_created(&id, reply);
+    }
+
+    /// Takes in an init that a worker has made.
+    pub(crate) fn take_in(
+        &mut self,
+        number: u32,
+        made: Made,
+        state: State,
+    ) -> Result<(), TaskError> {
+        let process = self.processes.get_mut(&number).ok_or(TaskError::NoContainer)?;
+        let container = self.containers.get_mut(&process.container);
+        let container = container.ok_or(TaskError::NoContainer)?;
+        process.state = state;
         process.pid = u32::try_from(made.pid).unwrap_or(0);
         process.pidfd = made.pidfd;
-        process.console = made.console;
-        let (pid, io) = (process.pid, io_of(process.stdio.uris()));
-        let Some(container) = self.containers.get_mut(&id) else { return };
         container.namespaces = made.namespaces;
         container.shares_pids = made.shares_pids;
-        container.memory = MemoryWatch::new(&self.reactor, number, pid);
-        let pid_file = container.bundle.join("init.pid");
-        let _ = replace(&pid_file, pid.to_string().as_bytes(), 0o644, Durability::Processes);
+        container.memory = MemoryWatch::new(&self.reactor, number, process.pid);
+        let (pid_file, pid) = (container.bundle.join("init.pid"), process.pid.to_string());
+        let _ = replace(&pid_file, pid.as_bytes(), 0o644, Durability::Processes);
+        let console = made.console.as_ref();
+        console.map_or(Ok(()), |fd| process.stdio.connect_console(&self.reactor, fd))?;
+        process.console = made.console;
+        Ok(())
+    }
+
+    /// Tells everybody of a container that can be started.
+    pub(crate) fn tell_created(&mut self, id: &str, reply: Reply) {
+        let Some(container) = self.containers.get(id) else { return };
+        let Some(process) = self.processes.get(&container.init) else { return };
+        let checkpoint = container.restore.as_ref().map(|restore| &restore.image);
+        let pid = process.pid;
         let event = TaskCreate {
-            container_id: id,
+            container_id: id.to_owned(),
             bundle: container.bundle.to_string_lossy().into_owned(),
             rootfs: container.rootfs.clone(),
-            io: Some(io),
-            checkpoint: String::new(),
+            io: Some(io_of(process.stdio.uris())),
+            checkpoint: checkpoint.map(|image| image.display().to_string()).unwrap_or_default(),
             pid,
         };
-        reach(CREATED);
         self.publish(&event);
         self.answer(reply, &Response::of(&CreateTaskResponse { pid }));
     }
@@ -357,7 +393,7 @@ impl Server {
     }
 
     /// Drops a container and its processes.
-    fn forget(&mut self, id: &str) {
+    pub(crate) fn forget(&mut self, id: &str) {
         let Some(container) = self.containers.remove(id) else { return };
         if container.attach.is_some() {
             let socket = container.bundle.join(contracts_shim_api::attach::SOCKET);

@@ -12,11 +12,19 @@ use base_oci::runtime::{NamespaceKind, Process, Resources, Spec};
 use base_telemetry::TraceContext;
 use command::Command;
 use contracts_runtime_api::Stats;
-use contracts_shim_api::options::Options;
+use contracts_shim_api::options::{CheckpointOptions, Options};
 use contracts_shim_api::types::Mount;
-use runtime_container::{CreateOptions, CreateRequest, ExecOptions, ExecRequest, RootfsMount};
+use runtime_container::{
+    CgroupsMode, CheckpointRequest, CreateOptions, CreateRequest, Created, CriuOptions,
+    ExecOptions, ExecRequest, RestoreRequest, RootfsMount,
+};
 use rustix::fd::{AsFd, OwnedFd};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+
+/// Where CRIU's log and passing files are in a bundle, for those that do not say where; there they
+/// stay when it fails.
+const CRIU_WORK: &str = "criu-work";
 
 /// A container's runtime.
 #[derive(Clone, Debug)]
@@ -58,18 +66,12 @@ impl Runtime {
         stdio: runtime_container::Stdio,
         options: &Options,
     ) -> Result<Made, Failure> {
-        let spec =
-            read_config(bundle).map_err(|error| Failure::from_io("read config.json", &error))?;
+        let spec = config(bundle)?;
         let (waits_at_start, shares_pids) = (waits_at_start(&spec), shares_pids(&spec));
         let made = match self {
             Self::Linked(root) => {
                 let mounts = mounts.iter().map(rootfs_mount).collect::<Vec<_>>();
-                let options = CreateOptions {
-                    no_pivot: options.no_pivot_root,
-                    systemd_cgroup: options.systemd_cgroup,
-                    no_new_keyring: options.no_new_keyring,
-                    ..CreateOptions::default()
-                };
+                let options = create_options(options);
                 let request = CreateRequest {
                     root,
                     id,
@@ -79,14 +81,7 @@ impl Runtime {
                     stdio,
                     options,
                 };
-                let created = linked(runtime_container::create(request))?;
-                Made {
-                    pid: created.pid,
-                    pidfd: Some(created.pidfd),
-                    console: created.console,
-                    namespaces: created.namespaces,
-                    ..Made::default()
-                }
+                made_of(linked(runtime_container::create(request))?)
             }
             Self::Command(command) => command.create(bundle, id, mounts, stdio)?,
         };
@@ -173,6 +168,94 @@ impl Runtime {
         }
     }
 
+    /// Writes the container to a folder; it has ended and is removed then, if it is to.
+    pub(crate) fn checkpoint(
+        &self,
+        bundle: &Path,
+        id: &str,
+        image: &Path,
+        options: &CheckpointOptions,
+    ) -> Result<Made, Failure> {
+        let invalid = |text: String| Failure { kind: Kind::InvalidArgument, text };
+        let other = options.empty_namespaces.iter().find(|kind| *kind != "network");
+        if let Some(other) = other {
+            return Err(invalid(format!("namespace {other:?} cannot be left empty")));
+        }
+        let cgroups = CgroupsMode::named(&options.cgroups_mode)
+            .ok_or_else(|| invalid(format!("invalid cgroups mode {:?}", options.cgroups_mode)))?;
+        let work = CriuWork::new(bundle, &options.work_path);
+        let made = match self {
+            Self::Linked(root) => {
+                let spec = config(bundle)?;
+                let criu = CriuOptions {
+                    image: image.to_owned(),
+                    work: Some(work.path.to_path_buf()),
+                    tcp_established: options.open_tcp,
+                    external_unix_sockets: options.external_unix_sockets,
+                    shell_job: options.terminal,
+                    file_locks: options.file_locks,
+                    cgroups,
+                    empty_network: !options.empty_namespaces.is_empty(),
+                    ..CriuOptions::default()
+                };
+                done(runtime_container::checkpoint(&CheckpointRequest {
+                    root,
+                    id,
+                    spec: &spec,
+                    options: criu,
+                    leave_running: !options.exit,
+                    pre_dump: false,
+                    parent: Some(options.parent_path.clone()).filter(|path| !path.is_empty()),
+                    page_server: None,
+                    status_fd: None,
+                    link_remap: false,
+                }))
+            }
+            Self::Command(command) => command.checkpoint(id, image, &work.path, options),
+        }?;
+        work.remove();
+        Ok(made)
+    }
+
+    /// Makes a container of a folder that [`Self::checkpoint`] wrote; it runs.
+    pub(crate) fn restore(
+        &self,
+        bundle: &Path,
+        id: &str,
+        mounts: &[Mount],
+        stdio: runtime_container::Stdio,
+        image: &Path,
+        options: &Options,
+    ) -> Result<Made, Failure> {
+        let spec = config(bundle)?;
+        let work = CriuWork::new(bundle, &options.criu_work_path);
+        let made = match self {
+            Self::Linked(root) => {
+                let mounts = mounts.iter().map(rootfs_mount).collect::<Vec<_>>();
+                let created = linked(runtime_container::restore(RestoreRequest {
+                    root,
+                    id,
+                    bundle,
+                    spec: &spec,
+                    rootfs_mounts: &mounts,
+                    criu: CriuOptions {
+                        image: image.to_owned(),
+                        work: Some(work.path.to_path_buf()),
+                        ..CriuOptions::default()
+                    },
+                    stdio,
+                    options: create_options(options),
+                }))?;
+                made_of(created)
+            }
+            Self::Command(command) => {
+                command.restore(bundle, id, mounts, stdio, image, &work.path)?
+            }
+        };
+        work.remove();
+        Ok(Made { shares_pids: shares_pids(&spec), ..made })
+    }
+
     pub(crate) fn update(&self, id: &str, resources: &Resources) -> Result<Made, Failure> {
         match self {
             Self::Linked(root) => done(runtime_container::update(root, id, resources)),
@@ -192,6 +275,52 @@ impl Runtime {
             Self::Linked(root) => linked(runtime_container::stats(root, id)),
             Self::Command(command) => command.stats(id),
         }
+    }
+}
+
+/// The folder that CRIU works in.
+struct CriuWork<'a> {
+    path: Cow<'a, Path>,
+}
+
+impl<'a> CriuWork<'a> {
+    /// The one that was asked for, or one in the bundle.
+    fn new(bundle: &Path, wanted: &'a str) -> Self {
+        let path = match wanted {
+            "" => Cow::Owned(bundle.join(CRIU_WORK)),
+            wanted => Cow::Borrowed(Path::new(wanted)),
+        };
+        Self { path }
+    }
+
+    /// All went well: nobody needs what is in one that nobody has asked for.
+    fn remove(self) {
+        if let Cow::Owned(path) = self.path {
+            let _ = std::fs::remove_dir_all(path);
+        }
+    }
+}
+
+fn config(bundle: &Path) -> Result<Spec, Failure> {
+    read_config(bundle).map_err(|error| Failure::from_io("read config.json", &error))
+}
+
+fn create_options(options: &Options) -> CreateOptions {
+    CreateOptions {
+        no_pivot: options.no_pivot_root,
+        systemd_cgroup: options.systemd_cgroup,
+        no_new_keyring: options.no_new_keyring,
+        ..CreateOptions::default()
+    }
+}
+
+fn made_of(created: Created) -> Made {
+    Made {
+        pid: created.pid,
+        pidfd: Some(created.pidfd),
+        console: created.console,
+        namespaces: created.namespaces,
+        ..Made::default()
     }
 }
 

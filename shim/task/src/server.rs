@@ -62,6 +62,8 @@ pub struct Server {
     pub(crate) containers: BTreeMap<String, Container>,
     pub(crate) processes: BTreeMap<u32, Process>,
     pub(crate) workers: BTreeMap<u32, (Worker, Then)>,
+    /// Calls of `Delete` that wait for the end of their containers' checkpoints.
+    pub(crate) deletes: Vec<(u32, Reply)>,
     /// Inits that were let go, and will tell what became of them.
     pub(crate) starts: BTreeMap<u32, (Watched, Reply)>,
     /// Stdio of deleted processes that somebody has not got all of yet.
@@ -97,6 +99,7 @@ impl Server {
             containers: BTreeMap::new(),
             processes: BTreeMap::new(),
             workers: BTreeMap::new(),
+            deletes: Vec::new(),
             starts: BTreeMap::new(),
             lingering: BTreeMap::new(),
             early: Vec::new(),

@@ -116,7 +116,7 @@ impl Server {
             Method::Pids => self.pids(&decode(payload)?, reply),
             Method::Pause => self.pause(&decode(payload)?, reply),
             Method::Resume => self.resume(&decode(payload)?, reply),
-            Method::Checkpoint => Err(TaskError::Unimplemented("checkpoint")),
+            Method::Checkpoint => self.checkpoint(decode(payload)?, reply).map(|()| Answer::Later),
             Method::Kill => self.kill(&decode(payload)?, reply),
             Method::Exec => self.exec(decode(payload)?),
             Method::ResizePty => self.resize(&decode(payload)?),
@@ -230,9 +230,11 @@ impl Server {
         let signal = i32::try_from(request.signal).ok().filter(|_| request.signal <= MAX_SIGNAL);
         let signal = signal
             .ok_or_else(|| TaskError::Invalid(format!("unknown signal {}", request.signal)))?;
+        let is_restored_later = self.container(&request.id)?.restore.is_some();
         let (_, process) = self.process(&request.id, &request.exec_id)?;
-        let unborn =
-            matches!(process.state, State::Creating | State::Added(_) | State::Starting(_));
+        // Told that it is gone, containerd's clients would wait for its end.
+        let unborn = is_restored_later
+            || matches!(process.state, State::Creating | State::Added(_) | State::Starting(_));
         if unborn && process.pidfd.is_none() {
             return Err(process.state.refuse("kill"));
         }
@@ -259,8 +261,9 @@ impl Server {
     }
 
     fn exec(&mut self, request: ExecProcessRequest) -> Result<Answer, TaskError> {
+        let is_absent = self.container(&request.id)?.restore.is_some();
         let (_, init) = self.process(&request.id, "")?;
-        if !matches!(init.state, State::Created { .. } | State::Running) {
+        if is_absent || !matches!(init.state, State::Created { .. } | State::Running) {
             return Err(TaskError::State { verb: "exec in", state: init.state.name() });
         }
         if request.exec_id.is_empty() || request.exec_id == request.id {

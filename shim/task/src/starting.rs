@@ -52,6 +52,9 @@ impl Server {
     }
 
     fn start_init(&mut self, number: u32, hooks: bool, reply: Reply) -> Result<(), TaskError> {
+        if self.start_restored(number, reply)? {
+            return Ok(());
+        }
         let (runtime, id) = self.runtime_of(number)?;
         match runtime.linked_root() {
             // No worker: init is only let go, and tells by itself what became of it.

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bundle;
+mod criu;
 mod image;
 
 use std::fs;
@@ -20,6 +21,8 @@ use tests_harness::{output_of, programs, wait};
 const FINISHED: &str = "gantry-vm: finished with ";
 /// How long a machine may run.
 const TIME_LIMIT: Duration = Duration::from_secs(400);
+/// An emulated timer that is late on a busy machine is no reason not to boot.
+const KERNEL_ARGUMENTS: &str = "console=ttyS0 quiet panic=-1 no_timer_check";
 /// Memory of a machine, in MiB.
 const MEMORY: &str = "1024";
 /// Room for the payload's file system itself, in MiB.
@@ -81,6 +84,14 @@ impl Machine {
         self.with("gantry", &programs())
     }
 
+    /// Adds CRIU, where the script and our programs find it.
+    #[must_use]
+    pub fn with_criu(self) -> Self {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        criu::copy_programs(folder.path());
+        self.with("criu", folder.path())
+    }
+
     /// Boots it, runs a shell script in it, and returns what that printed.
     ///
     /// # Panics
@@ -98,7 +109,7 @@ impl Machine {
             .arg(image.join("vmlinuz"))
             .arg("-initrd")
             .arg(image.join("initramfs"))
-            .args(["-append", &format!("console=ttyS0 quiet panic=-1 {}", self.kernel_arguments)])
+            .args(["-append", &format!("{KERNEL_ARGUMENTS} {}", self.kernel_arguments)])
             .args(["-drive", &disk(&image.join("root.img"))])
             .args(["-drive", &disk(&payload)])
             .arg("-serial")

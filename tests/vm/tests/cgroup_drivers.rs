@@ -76,6 +76,43 @@ unit_is_gone() {
 
 const SCOPE: &str = "test-deep.slice:gantry:box";
 
+/// CRIU puts the container into a scope that was made for CRIU itself.
+#[test]
+fn a_container_is_restored_into_a_scope() {
+    let driver = r#"
+        group=/sys/fs/cgroup/test.slice/test-deep.slice/gantry-box.scope
+        # A file outside is nothing that CRIU takes along.
+        create() {
+            gantry-runtime --root /run/runtime --systemd-cgroup create --bundle /payload/bundle "$1" >/dev/null 2>&1
+        }
+        at_start() {
+            files_at_start
+            later checkpoint --image-path /tmp/image box || { grep Error /tmp/image/dump.log; exit 1; }
+            unit_is_gone
+            gantry-runtime --root /run/runtime --systemd-cgroup restore --detach \
+                --bundle /payload/bundle --image-path /tmp/image box </dev/null >/tmp/out 2>&1 ||
+                { cat /tmp/out; grep Error /tmp/image/restore.log; exit 1; }
+            unit_at_start
+            files_at_start
+            expect where "$(shown ControlGroup)" /test.slice/test-deep.slice/gantry-box.scope
+            expect alone "$(cat $group/cgroup.procs)" "$(later ps --format json box | tr -d '[]\n')"
+        }
+        after_update() {
+            files_after_update
+            unit_after_update
+        }
+        at_end() {
+            unit_is_gone
+            # One that fails leaves none.
+            mv /payload/criu/bin/criu.real /payload/criu/bin/away
+            gantry-runtime --root /run/runtime --systemd-cgroup restore --detach \
+                --bundle /payload/bundle --image-path /tmp/image box </dev/null >/tmp/out 2>&1 && exit 1
+            unit_is_gone
+        }
+    "#;
+    lives(Machine::systemd().with_criu(), SCOPE, &[FILES, UNIT, driver]);
+}
+
 fn lives(machine: Machine, cgroups_path: &str, script: &[&str]) {
     let folder = tempfile::tempdir().expect("temporary folder");
     bundle::write(folder.path(), cgroups_path);

@@ -4,31 +4,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
-use tests_harness::output_of;
 use tests_vm::{Machine, bundle};
-
-/// What CRIU itself calls for a network namespace; the machine's image has none of it.
-const PROGRAMS: [&str; 6] =
-    ["criu", "ip", "iptables-save", "iptables-restore", "ip6tables-save", "ip6tables-restore"];
-
-/// Puts programs into `folder`, with their libraries below it.
-fn copy_programs(folder: &Path) {
-    let copy = format!(
-        r#"cd "$1" && mkdir bin lib && for program in {}; do
-             file=$(command -v $program) || {{ echo "no $program" >&2; exit 1; }}
-             cp -L "$file" bin/
-             ldd "$file" | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p' | grep -v '/libc\.so\|/libm\.so' |
-               xargs -r -I LIB cp -nL LIB lib/
-           done
-           cp -rL /usr/lib/*/xtables lib/
-           mv bin/criu bin/criu.real
-           printf '#!/bin/sh\nLD_LIBRARY_PATH=/payload/criu/lib XTABLES_LIBDIR=/payload/criu/lib/xtables exec /payload/criu/bin/criu.real "$@"\n' > bin/criu
-           chmod 755 bin/criu"#,
-        PROGRAMS.join(" "),
-    );
-    let _ = output_of(Command::new("sh").args(["-c", &copy, "sh"]).arg(folder));
-}
 
 /// A bundle that counts, for as long as it is let, and then ends with 7.
 fn counting(folder: &Path, has_terminal: bool) {
@@ -56,7 +32,6 @@ fn counting(folder: &Path, has_terminal: bool) {
 }
 
 const SCRIPT: &str = r#"
-export PATH=/payload/criu/bin:$PATH
 runtime() { gantry-runtime --root /tmp/state "$@"; }
 status() { runtime state $1 | sed -n 's/.*"status": "\(.*\)".*/\1/p'; }
 # Waits until the bundle has counted further than $2.
@@ -127,11 +102,10 @@ fn a_container_goes_on_where_it_was() {
         fs::create_dir(&path).expect("create folder");
         path
     };
-    let (criu, plain, terminal) = (place("criu"), place("plain"), place("terminal"));
-    copy_programs(&criu);
+    let (plain, terminal) = (place("plain"), place("terminal"));
     counting(&plain, false);
     counting(&terminal, true);
-    let machine = Machine::bare().with_programs().with("criu", &criu);
+    let machine = Machine::bare().with_programs().with_criu();
     let printed = machine.with("plain", &plain).with("terminal", &terminal).run(SCRIPT);
     assert!(printed.contains("whole\n"), "{printed}");
     assert!(printed.contains("criu, which is not installed"), "{printed}");

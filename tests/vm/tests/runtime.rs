@@ -42,7 +42,8 @@ fn pass(selection: &str) {
          /payload/tests --color never --test-threads 2 {selection}",
         folder.display(),
     );
-    let printed = Machine::bare().with_programs().with("tests", &tests).run(&script);
+    let machine = Machine::bare().with_programs().with_criu().with("tests", &tests);
+    let printed = machine.run(&script);
     assert!(printed.contains("test result: ok"), "{printed}");
 }
 
@@ -54,4 +55,14 @@ fn the_runtimes_own_tests_pass() {
 #[test]
 fn anybody_may_die_at_each_step_of_the_hand_shake() {
     pass(DEATHS);
+}
+
+#[test]
+fn anybody_may_die_at_each_step_of_a_checkpoint() {
+    pass("--ignored checkpoint");
+}
+
+#[test]
+fn anybody_may_die_at_each_step_of_a_restoration() {
+    pass("--ignored restore");
 }

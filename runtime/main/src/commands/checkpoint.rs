@@ -6,7 +6,7 @@ use crate::Global;
 use crate::arguments::{Flags, Parsed};
 use crate::failure::Failure;
 use crate::foreground::Foreground;
-use runtime_container::{CgroupsMode, CheckpointRequest, CriuOptions, RestoreRequest};
+use runtime_container::{CgroupsMode, CheckpointRequest, CriuOptions, RestoreRequest, Stdio};
 use std::path::{Path, PathBuf};
 
 /// Where the image is when `--image-path` does not say.
@@ -51,7 +51,9 @@ pub(crate) fn restore(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
         id,
         bundle: &bundle,
         spec: &spec,
+        rootfs_mounts: &[],
         criu: options(flags)?,
+        stdio: Stdio::Inherit,
         options: create,
     })?;
     match foreground {
@@ -66,6 +68,7 @@ fn options(flags: &Flags) -> Result<CriuOptions, Failure> {
         return Err(Failure::Usage(format!("--empty-ns {other}: only network can be left empty")));
     }
     let text = |name: &str| flags.value(name).filter(|text| !text.is_empty()).map(str::to_owned);
+    let cgroups = flags.value("manage-cgroups-mode").unwrap_or_default();
     Ok(CriuOptions {
         image: absolute(&flags.path("image-path").unwrap_or_else(|| IMAGE.into()))?,
         work: flags.path("work-path").as_deref().map(absolute).transpose()?,
@@ -76,15 +79,8 @@ fn options(flags: &Flags) -> Result<CriuOptions, Failure> {
         file_locks: flags.has("file-locks"),
         auto_dedup: flags.has("auto-dedup"),
         lazy_pages: flags.has("lazy-pages"),
-        cgroups: match flags.value("manage-cgroups-mode").unwrap_or("soft") {
-            "" | "soft" => CgroupsMode::Soft,
-            "full" => CgroupsMode::Full,
-            "strict" => CgroupsMode::Strict,
-            "ignore" => CgroupsMode::Ignore,
-            other => {
-                return Err(Failure::Usage(format!("invalid manage-cgroups-mode {other:?}")));
-            }
-        },
+        cgroups: CgroupsMode::named(cgroups)
+            .ok_or_else(|| Failure::Usage(format!("invalid manage-cgroups-mode {cgroups:?}")))?,
         empty_network: !empty.is_empty(),
         lsm_profile: text("lsm-profile"),
         lsm_mount_context: text("lsm-mount-context"),

@@ -12,6 +12,7 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
 /// Who dies when a step is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ enum Victim {
     Caller,
     /// The other side of the hand-shake: the container's process, or the runtime.
     Other,
-    /// The container's init, during an exec.
+    /// The container's init, during an exec or a checkpoint, or when it is being restored.
     Container,
 }
 
@@ -53,6 +54,36 @@ fn anybody_may_die_during_exec() {
 #[test]
 fn anybody_may_die_during_delete() {
     at_each_step_of(Operation::Delete, &[Victim::Itself, Victim::Caller, Victim::Other]);
+}
+
+#[test]
+#[ignore = "wants a CRIU that knows the kernel: tests/vm has both"]
+fn anybody_may_die_during_checkpoint() {
+    let victims = [Victim::Itself, Victim::Other, Victim::Caller, Victim::Container];
+    at_each_step_of(Operation::Checkpoint, &victims);
+}
+
+#[test]
+#[ignore = "wants a CRIU that knows the kernel: tests/vm has both"]
+fn anybody_may_die_during_the_checkpoint_of_a_paused_container() {
+    for step in STEPS.iter().filter(|step| step.operation == Operation::Checkpoint) {
+        for victim in [Victim::Itself, Victim::Other] {
+            eprintln!("{}: {victim:?}, paused", step.name);
+            Scene { is_paused: true, ..Scene::new(step) }.play(victim);
+        }
+    }
+}
+
+#[test]
+#[ignore = "wants a CRIU that knows the kernel: tests/vm has both"]
+fn the_runtime_or_its_caller_may_die_during_restore() {
+    at_each_step_of(Operation::Restore, &[Victim::Itself, Victim::Caller]);
+}
+
+#[test]
+#[ignore = "wants a CRIU that knows the kernel: tests/vm has both"]
+fn criu_or_what_it_makes_may_die_during_restore() {
+    at_each_step_of(Operation::Restore, &[Victim::Other, Victim::Container]);
 }
 
 /// Its maker is killed, and it takes its time to end: a container that waits to be started it is not.
@@ -123,12 +154,33 @@ struct Scene {
     bundle: Bundle,
     faults: PathBuf,
     step: &'static Step,
+    /// Whether the container is frozen before.
+    is_paused: bool,
+}
+
+/// The folder of a checkpoint, from which all are restored.
+fn image() -> &'static Path {
+    static IMAGE: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let image = IMAGE.get_or_init(|| {
+        let scene = Scene::new(base_faults::step("runtime.restore.folder-made"));
+        let image = tempfile::tempdir().unwrap();
+        scene.succeed(&["create", "ID"]);
+        scene.succeed(&["start", "ID"]);
+        scene.goes_on();
+        scene.succeed(&["checkpoint", "--image-path", image.path().to_str().unwrap(), "ID"]);
+        image
+    });
+    image.path()
 }
 
 impl Scene {
     fn new(step: &'static Step) -> Self {
         // It leaves a mark when its program runs.
-        let ends = if step.operation == Operation::Run { "" } else { "; sleep 1000" };
+        let ends = match step.operation {
+            Operation::Run => "",
+            Operation::Checkpoint | Operation::Restore => "; while :; do sleep 0.1; done",
+            _ => "; sleep 1000",
+        };
         let mut bundle = Bundle::script(&format!(": > /ran{ends}"));
         // Without hooks the container's process gets ahead of the runtime.
         if step.name.contains("hooks") {
@@ -138,7 +190,7 @@ impl Scene {
         }
         let faults = bundle.path().join("faults");
         std::fs::create_dir(&faults).unwrap();
-        Self { bundle, faults, step }
+        Self { bundle, faults, step, is_paused: false }
     }
 
     fn play(&self, victim: Victim) {
@@ -149,18 +201,26 @@ impl Scene {
         }
         match self.step.operation {
             Operation::Create | Operation::Run => {}
+            Operation::Restore => drop(image()),
             Operation::Start => self.succeed(&["create", "ID"]),
             _ => {
                 self.succeed(&["create", "ID"]);
                 self.succeed(&["start", "ID"]);
             }
         }
+        if self.step.operation == Operation::Checkpoint {
+            self.goes_on();
+        }
+        if self.is_paused {
+            self.succeed(&["pause", "ID"]);
+        }
         let hold = self.arm(victim);
         let mut caller = self.call();
         let reached = self.faults.join(format!("{}.reached", self.step.name));
         wait_for(self.step.name, || reached.exists().then_some(()));
         let runtime = children(caller.id()).into_iter().next();
-        if hold.is_some() {
+        // Of one that is being restored the runtime says so when nothing is missing but its word.
+        if hold.is_some() && self.step.operation != Operation::Restore {
             self.says_running_only_if_it_runs();
         }
         if victim == Victim::Late {
@@ -181,6 +241,10 @@ impl Scene {
         }
         if let Some(target) = target {
             wait_for("the victim's end", || (!lives(target)).then_some(()));
+        }
+        if matches!(self.step.operation, Operation::Checkpoint | Operation::Restore) {
+            // CRIU notices that nobody listens any more, and undoes what it did.
+            wait_for("CRIU's end", || self.users().is_empty().then_some(()));
         }
         std::fs::remove_file(&reached).unwrap();
         let status = self.true_status();
@@ -210,6 +274,11 @@ impl Scene {
             Operation::Run => vec!["run", id],
             Operation::Exec => vec!["exec", "--pid-file", pid_file.to_str().unwrap(), id, "true"],
             Operation::Delete => vec!["delete", "--force", id],
+            Operation::Checkpoint => vec!["checkpoint", "--image-path", "image", id],
+            Operation::Restore => {
+                let (image, pid_file) = (image().to_str().unwrap(), pid_file.to_str().unwrap());
+                vec!["restore", "-d", "--image-path", image, "--pid-file", pid_file, id]
+            }
             _ => panic!("not the runtime's"),
         };
         let runtime = self.bundle.command(&args);
@@ -228,7 +297,8 @@ impl Scene {
             .collect();
         let mut command = self.bundle.command(&args);
         command.env(base_faults::VARIABLE, &self.faults);
-        command.stdout(Stdio::null());
+        // Nothing that CRIU would not know what to do with.
+        command.stdout(Stdio::null()).stderr(Stdio::null());
         assert!(command.status().unwrap().success(), "{}: {args:?}", self.step.name);
     }
 
@@ -239,7 +309,7 @@ impl Scene {
             Victim::Itself => None,
             Victim::Late => runtime,
             Victim::Caller => i32::try_from(caller.id()).ok(),
-            Victim::Container => init(),
+            Victim::Container => init().filter(|pid| *pid > 0),
             Victim::Other if self.step.program == Program::Init => runtime,
             Victim::Other => match self.step.operation {
                 Operation::Start | Operation::Delete => init(),
@@ -247,6 +317,18 @@ impl Scene {
             }
             .filter(|pid| *pid > 0),
         }
+    }
+
+    /// The processes that have something in the bundle's folder open: the runtime its state, CRIU that
+    /// or the checkpoint.
+    fn users(&self) -> Vec<i32> {
+        let own = std::process::id().cast_signed();
+        let uses = |pid: &i32| {
+            let open = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+            open.filter_map(|entry| std::fs::read_link(entry.path()).ok())
+                .any(|path| path.starts_with(self.bundle.path()))
+        };
+        all_processes().filter(|pid| *pid != own && uses(pid)).collect()
     }
 
     /// Waits until caller and runtime have ended.
@@ -281,15 +363,17 @@ impl Scene {
         });
         let state = settled?;
         let status = state["status"].as_str().unwrap();
-        if status == "running" {
-            self.has_run();
+        match (status, self.step.operation) {
+            ("running", Operation::Checkpoint | Operation::Restore) => self.goes_on(),
+            ("running", _) => self.has_run(),
+            _ => {}
         }
         let pid = state["pid"].as_i64().unwrap();
         assert_eq!(pid == 0, status == "stopped", "{step}: {state}");
         if self.step.operation == Operation::Exec && status == "running" {
             bundle.succeed(&["exec", "ID", "true"]);
         }
-        if self.step.operation == Operation::Create
+        if matches!(self.step.operation, Operation::Create | Operation::Restore)
             && let Ok(written) = std::fs::read_to_string(bundle.path().join("pid"))
             && pid != 0
         {
@@ -321,10 +405,22 @@ impl Scene {
         wait_for("the program's mark", || mark.exists().then_some(()));
     }
 
+    /// It is not only alive, but does what it did before: has one child after the other.
+    fn goes_on(&self) {
+        let init = self.record().and_then(|record| record["pid"].as_u64()).unwrap();
+        let child = || children(u32::try_from(init).unwrap());
+        let before = child();
+        wait_for("the program to go on", || (child() != before).then_some(()));
+    }
+
     /// Without force where it does not run; and then nothing is left.
     fn can_be_removed(&self, status: Option<&str>) {
         match status {
             None => {}
+            Some("paused") => {
+                self.succeed(&["resume", "ID"]);
+                self.goes_on();
+            }
             Some("running") => {
                 let refused = self.bundle.runtime(&["delete", "ID"]);
                 // It may have ended meanwhile.
@@ -347,7 +443,7 @@ impl Scene {
         });
         for entry in std::fs::read_dir(self.bundle.path()).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
-            let known = ["config.json", "rootfs", "state", "faults", "out", "err", "pid"];
+            let known = ["config.json", "rootfs", "state", "faults", "out", "err", "pid", "image"];
             assert!(known.contains(&name.as_str()), "{}: {name} is left", self.step.name);
         }
     }

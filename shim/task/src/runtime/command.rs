@@ -6,7 +6,7 @@ use base_errors::Kind;
 use base_oci::runtime::{Process, Resources};
 use base_telemetry::{TRACEPARENT_VARIABLE, TraceContext};
 use contracts_runtime_api::{Stats, texts};
-use contracts_shim_api::options::Options;
+use contracts_shim_api::options::{CheckpointOptions, Options};
 use contracts_shim_api::types::Mount;
 use runtime_container::Stdio;
 use rustix::fd::OwnedFd;
@@ -80,11 +80,6 @@ impl Command {
         mounts: &[Mount],
         stdio: Stdio,
     ) -> Result<Made, Failure> {
-        // Such a runtime takes a root file system that is there, so it is mounted on the host.
-        for mount in mounts {
-            mount_on_host(&bundle.join("rootfs"), mount)
-                .map_err(|error| Failure::from_io("mount the root file system", &error))?;
-        }
         let bundle_text = bundle.to_string_lossy();
         let mut words = vec!["create", "--bundle", &bundle_text];
         if self.no_pivot {
@@ -93,11 +88,76 @@ impl Command {
         if self.no_new_keyring {
             words.push("--no-new-keyring");
         }
-        let made = self.launch(&words, &[id], stdio);
+        self.launch_on_root(bundle, mounts, || self.launch(&words, &[id], stdio))
+    }
+
+    /// Such a runtime takes a root file system that is there, so it is mounted on the host.
+    fn launch_on_root(
+        &self,
+        bundle: &Path,
+        mounts: &[Mount],
+        launch: impl FnOnce() -> Result<Made, Failure>,
+    ) -> Result<Made, Failure> {
+        for mount in mounts {
+            mount_on_host(&bundle.join("rootfs"), mount)
+                .map_err(|error| Failure::from_io("mount the root file system", &error))?;
+        }
+        let made = launch();
         if made.is_err() && !mounts.is_empty() {
             unmount(bundle);
         }
         made
+    }
+
+    pub(crate) fn checkpoint(
+        &self,
+        id: &str,
+        image: &Path,
+        work: &Path,
+        options: &CheckpointOptions,
+    ) -> Result<Made, Failure> {
+        let (image, work) = (image.to_string_lossy(), work.to_string_lossy());
+        let mut words = vec!["checkpoint", "--image-path", &image, "--work-path", &work];
+        for (flag, is_wanted) in [
+            ("--leave-running", !options.exit),
+            ("--tcp-established", options.open_tcp),
+            ("--ext-unix-sk", options.external_unix_sockets),
+            ("--shell-job", options.terminal),
+            ("--file-locks", options.file_locks),
+        ] {
+            words.extend(is_wanted.then_some(flag));
+        }
+        for (flag, value) in [
+            ("--parent-path", &options.parent_path),
+            ("--manage-cgroups-mode", &options.cgroups_mode),
+        ] {
+            if !value.is_empty() {
+                words.extend([flag, value.as_str()]);
+            }
+        }
+        for namespace in &options.empty_namespaces {
+            words.extend(["--empty-ns", namespace]);
+        }
+        words.push(id);
+        self.run(&words)
+    }
+
+    pub(crate) fn restore(
+        &self,
+        bundle: &Path,
+        id: &str,
+        mounts: &[Mount],
+        stdio: Stdio,
+        image: &Path,
+        work: &Path,
+    ) -> Result<Made, Failure> {
+        let [bundle_text, image, work] = [bundle, image, work].map(Path::to_string_lossy);
+        let mut words = vec!["restore", "--detach", "--no-subreaper", "--bundle", &bundle_text];
+        words.extend(["--image-path", &image, "--work-path", &work]);
+        if self.no_pivot {
+            words.push("--no-pivot");
+        }
+        self.launch_on_root(bundle, mounts, || self.launch(&words, &[id], stdio))
     }
 
     pub(crate) fn exec(&self, id: &str, process: &Process, stdio: Stdio) -> Result<Made, Failure> {

@@ -45,6 +45,26 @@ impl Opened {
         all.extend(self.logger.iter().flat_map(Logger::descriptors));
         all
     }
+
+    /// The same once more, for a start that may fail; the logging program is started but once.
+    pub(crate) fn again(&mut self) -> Result<Self, TaskError> {
+        let copy = |fd: &OwnedFd| {
+            rustix::io::fcntl_dupfd_cloexec(fd, 3)
+                .map_err(TaskError::system("copy the process' stdio"))
+        };
+        let theirs = match &self.theirs {
+            runtime_container::Stdio::Descriptors { stdin, stdout, stderr } => {
+                runtime_container::Stdio::Descriptors {
+                    stdin: copy(stdin)?,
+                    stdout: copy(stdout)?,
+                    stderr: copy(stderr)?,
+                }
+            }
+            runtime_container::Stdio::Terminal => runtime_container::Stdio::Terminal,
+            runtime_container::Stdio::Inherit => runtime_container::Stdio::Inherit,
+        };
+        Ok(Self { theirs, logger: self.logger.take() })
+    }
 }
 
 impl Stdio {
