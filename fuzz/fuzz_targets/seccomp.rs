@@ -1,5 +1,12 @@
 //! The filter compiler against libseccomp: the same profile, made into two filters, must give the
-//! same verdict on every call.
+//! same verdict on every call; and against what the rule says, where that is simple ([`meant`]).
+//!
+//! libseccomp 2.5.4 takes for granted what the accumulator holds where two branches meet. After the
+//! high word of an argument that has two conditions, it compares the second one's high word with
+//! whatever the first left loaded, which is the low word where the high ones were equal: `<= 69` or
+//! `>= 0x51_0000_0000` matches 247, on every machine. Its own listing of the filter
+//! (seccomp_export_pfc(3)) says otherwise. Where one comparison is reached with different words loaded
+//! ([`is_confused`]), the rule itself is the only oracle.
 //!
 //! libseccomp gives no promise about rules for one call that have different actions and both match,
 //! so profiles here have one rule a call. The answer to calls newer than the profile is not
@@ -143,12 +150,14 @@ static NUMBERS: LazyLock<HashMap<(u32, String), u32>> = LazyLock::new(|| {
 const ARM_OWN: std::ops::Range<i32> = 0xf_0000..0xf_0010;
 
 /// Every name that libseccomp knows on one of the architectures, but one that it does not know on all
-/// that have it (`sync_file_range2`, on ARM).
+/// that have it (`sync_file_range2`, on ARM), and one that it takes for another where it has to
+/// translate it: 2.5.4 gives `sys_debug_setcontext`, of PowerPC, the number that `switch_endian` has on
+/// machines without either.
 static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
     let mut names: Vec<String> = NUMBERS.keys().map(|(_, name)| name.clone()).collect();
     names.sort();
     names.dedup();
-    names.retain(|name| name != "sync_file_range2");
+    names.retain(|name| !["sync_file_range2", "sys_debug_setcontext"].contains(&name.as_str()));
     names
 });
 
@@ -188,17 +197,32 @@ fuzz_target!(|input: Input| {
     let Some(theirs) = libseccomp(&profile, kind) else { return };
     let ours = compile_for(&kind.machine, &profile).expect("libseccomp takes it");
     let ours = instructions(&ours.to_bytes()[4..], false);
+    let is_confused = is_confused(&theirs);
     for call in &input.calls {
         let (data, number, architecture) = call.data(&profile, kind);
         let mut expected = run(&theirs, &data);
+        let mut meant = meant(&profile, kind, &data, architecture);
         if architecture.is_some_and(|known| is_stubbed(&profile, known, number)) {
             expected = ENOSYS;
+            meant = meant.map(|_| ENOSYS);
         }
         let verdict = run(&ours, &data);
-        assert_eq!(
-            verdict, expected,
-            "ours {verdict:#x}, libseccomp's {expected:#x} for {number:#x} of {architecture:?}: {profile:#?}, {data:x?}"
-        );
+        let context = || {
+            format!(
+                "for {number:#x} of {architecture:?}: {profile:#?}, {data:x?}, confused: {is_confused}"
+            )
+        };
+        if let Some(meant) = meant {
+            assert_eq!(verdict, meant, "ours {verdict:#x}, meant {meant:#x} {}", context());
+        }
+        if meant.is_none() || !is_confused {
+            assert_eq!(
+                verdict,
+                expected,
+                "ours {verdict:#x}, libseccomp's {expected:#x} {}",
+                context()
+            );
+        }
     }
 });
 
@@ -276,11 +300,9 @@ fn libseccomp(profile: &Seccomp, kind: &Kind) -> Option<Vec<Instruction>> {
         }
         let call = ScmpSyscall::from_name(&rule.names[0]).ok()?;
         let comparisons: Vec<ScmpArgCompare> = rule.args.iter().map(comparison).collect();
-        let repeated =
-            (0..6).any(|index| rule.args.iter().filter(|a| a.index == index).count() > 1);
         if comparisons.is_empty() {
             context.add_rule(verdict, call).ok()?;
-        } else if repeated {
+        } else if is_repeated(&rule.args) {
             for one in comparisons {
                 context.add_rule_conditional(verdict, call, &[one]).ok()?;
             }
@@ -294,6 +316,102 @@ fn libseccomp(profile: &Seccomp, kind: &Kind) -> Option<Vec<Instruction>> {
     let mut bytes = Vec::new();
     File::from(file).read_to_end(&mut bytes).ok()?;
     Some(instructions(&bytes, kind.is_big_endian))
+}
+
+/// What a profile says about a call of the machine's native architecture, read word for word.
+fn meant(
+    profile: &Seccomp,
+    kind: &Kind,
+    data: &[u32; 16],
+    architecture: Option<Architecture>,
+) -> Option<u32> {
+    let (_, known, audit) = architecture.filter(|(.., audit)| *audit == kind.native.2)?;
+    if known == ScmpArch::X8664 && data[0] >= X32_BIT {
+        return None;
+    }
+    let argument = |index: u32| {
+        let at = 4 + 2 * usize::try_from(index).expect("six arguments");
+        let (low, high) = if kind.is_big_endian { (at + 1, at) } else { (at, at + 1) };
+        u64::from(data[high]) << 32 | u64::from(data[low])
+    };
+    let holds = |condition: &Argument| {
+        let (value, wanted) = (argument(condition.index), condition.value);
+        match condition.op {
+            Operator::NotEqual => value != wanted,
+            Operator::Less => value < wanted,
+            Operator::LessOrEqual => value <= wanted,
+            Operator::Equal => value == wanted,
+            Operator::GreaterOrEqual => value >= wanted,
+            Operator::Greater => value > wanted,
+            Operator::MaskedEqual => value & wanted == condition.value_two.unwrap_or(0),
+        }
+    };
+    let is_number =
+        |name: &str| NUMBERS.get(&(audit, name.to_owned())).is_some_and(|n| *n == data[0]);
+    let applies = |rule: &&SyscallRule| {
+        let name = &rule.names[0];
+        let is_part = part(name, known)
+            .is_some_and(|(whole, part)| is_number(whole) && argument(0) == u64::from(part));
+        // The first argument of a part says which one it is; conditions about it are lost.
+        let holds = |condition: &Argument| is_part && condition.index == 0 || holds(condition);
+        let all_hold = match is_repeated(&rule.args) {
+            true => rule.args.iter().any(holds),
+            false => rule.args.iter().all(holds),
+        };
+        (is_part || is_number(name)) && all_hold
+    };
+    let verdict = match profile.syscalls.iter().find(applies) {
+        Some(rule) => action(rule.action, rule.errno_ret),
+        None => action(profile.default_action, profile.default_errno_ret),
+    };
+    Some(match verdict {
+        ScmpAction::KillThread => 0,
+        ScmpAction::KillProcess => 0x8000_0000,
+        ScmpAction::Trap => 0x0003_0000,
+        ScmpAction::Errno(data) => 0x0005_0000 | data.cast_unsigned(),
+        ScmpAction::Trace(data) => 0x7ff0_0000 | u32::from(data),
+        ScmpAction::Log => 0x7ffc_0000,
+        ScmpAction::Allow => 0x7fff_0000,
+        other => panic!("no profile here has {other:?}"),
+    })
+}
+
+/// Whether conditions are alternatives: one argument has two of them.
+fn is_repeated(conditions: &[Argument]) -> bool {
+    (0..6).any(|index| conditions.iter().filter(|a| a.index == index).count() > 1)
+}
+
+/// Whether a filter has a comparison that looks at one word of a call or at another, depending on the
+/// way to it.
+fn is_confused(program: &[Instruction]) -> bool {
+    /// What the accumulator holds before an instruction: the word at an offset, under a mask.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Loaded {
+        Unreached,
+        Word(u32, u32),
+        OneOrAnother,
+    }
+    use Loaded::{OneOrAnother, Unreached, Word};
+    let mut before = vec![Unreached; program.len()];
+    before[0] = Word(u32::MAX, 0);
+    for (at, instruction) in program.iter().enumerate() {
+        let &Instruction { code, on_true, on_false, operand } = instruction;
+        let loaded = before[at];
+        // Jumps go forward only, so that all ways to here have been seen.
+        let (after, targets) = match (code, loaded) {
+            (_, Unreached) | (0x06, _) => continue,
+            (0x20, _) => (Word(operand, u32::MAX), [0, 0]),
+            (0x54, Word(word, mask)) => (Word(word, mask & operand), [0, 0]),
+            (0x05, _) => (loaded, [usize::try_from(operand).expect("programs are short"); 2]),
+            (_, OneOrAnother) => return true,
+            _ => (loaded, [on_true.into(), on_false.into()]),
+        };
+        for target in targets {
+            let there = &mut before[at + 1 + target];
+            *there = if [Unreached, after].contains(there) { after } else { OneOrAnother };
+        }
+    }
+    false
 }
 
 fn comparison(argument: &Argument) -> ScmpArgCompare {

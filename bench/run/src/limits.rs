@@ -3,13 +3,18 @@
 use crate::bundle::Bundles;
 use crate::contender::{Place, run_to_success};
 use crate::options::Options;
-use crate::peers;
 use crate::report::Report;
 use crate::runtimes::{Runtime, runtimes};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
+use std::fs;
 use std::process::Command;
+use tests_vm::Machine;
 
+const WHAT: &str = "smallest memory limit that `true` starts under";
+/// The machine has the runtimes of its release of Debian.
+const IN_MACHINE: &str = "env TEST_GANTRY-RUNTIME=/payload/gantry/gantry-runtime \
+                          /payload/bench --only limits --config /payload/config.json";
 /// What the kernel counts in.
 const PAGE: u64 = 4096;
 /// Enough for everyone, in pages.
@@ -20,14 +25,31 @@ const RUNS: usize = 10;
 const PATIENCE: &str = "10";
 
 pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
-    let bundles = Bundles::new(&peers::dockerd())?;
+    let bundles = Bundles::new(options)?;
     for runtime in runtimes(options, &bundles) {
         let place = Place { network: None, without_unified: true };
         let pages = place.within(|| smallest(&bundles, &runtime))?;
-        report.fact(
-            &format!("smallest memory limit that `true` starts under, {}", runtime.name),
-            &format!("{} KiB", pages * PAGE / 1024),
-        );
+        report.fact(&format!("{WHAT}, {}", runtime.name), &format!("{} KiB", pages * PAGE / 1024));
+    }
+    Ok(())
+}
+
+/// Has this program measure the same in a machine with cgroup v2 alone.
+pub(crate) fn measure_on_v2(options: &Options, report: &mut Report) -> Result<()> {
+    let bundles = Bundles::new(options)?;
+    let config = bundles.path().join("config.json");
+    fs::write(&config, bundles.config().to_string())?;
+    for runtime in &options.runtimes {
+        // One machine each: the emulation is slow, and a machine's time has an end.
+        let machine = Machine::bare()
+            .with_programs()
+            .with("bench", &std::env::current_exe()?)
+            .with("config.json", &config);
+        let printed = machine.run(&format!("{IN_MACHINE} --runtimes {runtime}"));
+        let row = format!("| {WHAT}, {runtime} | ");
+        let value = printed.lines().find_map(|line| line.strip_prefix(&row)?.strip_suffix(" |"));
+        let value = value.with_context(|| format!("no figure in {printed}"))?;
+        report.fact(&format!("{WHAT} on cgroup v2, {runtime}"), value);
     }
     Ok(())
 }

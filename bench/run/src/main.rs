@@ -27,13 +27,16 @@ fn main() -> Result<()> {
         print!("{}", options::HELP);
         return Ok(());
     };
-    peers::install()?;
+    if options.config.is_none() {
+        peers::install()?;
+    }
     for section in &options.sections {
         let mut report = Report::default();
         match section {
             Section::Whole => whole::measure(&options, &mut report)?,
             Section::Runtimes => runtimes::measure(&options, &mut report)?,
             Section::Limits => limits::measure(&options, &mut report)?,
+            Section::LimitsV2 => limits::measure_on_v2(&options, &mut report)?,
             Section::Sequence => teardown::measure(&options, &mut report)?,
             Section::Memory => memory::measure(&mut report)?,
         }

@@ -1,6 +1,7 @@
 //! The command line.
 
 use anyhow::{Context, Result, bail};
+use std::path::PathBuf;
 
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask bench [OPTIONS]
@@ -12,7 +13,10 @@ Options:
   --newest          Also the newest dockerd and runc, built from their Go modules where they are
                     not in ~/.cache/gantry-peers/bin
   --sequence N      Runs one after the other with an empty pool (default 100)
-  --only SECTIONS   Of whole,runtimes,limits,sequence,memory, the ones to measure
+  --only SECTIONS   Of whole,runtimes,limits,limits-v2,sequence,memory, the ones to measure
+  --runtimes NAMES  Of runc,crun,gantry-runtime, those that take part where runtimes alone are measured
+  --config FILE     The containers' configuration; without it Debian's dockerd is asked for one, and
+                    what is missing of the originals is installed
   --write           Put the results into LIMITS.md, each section in its own place
   --help            This text
 ";
@@ -26,19 +30,25 @@ pub(crate) enum Section {
     Runtimes,
     /// The smallest memory limit that a container starts under.
     Limits,
+    /// The same on cgroup v2, in a virtual machine.
+    LimitsV2,
     /// Many runs with an empty pool, and what is torn down after them.
     Sequence,
     /// Memory with ten containers.
     Memory,
 }
 
-const SECTIONS: [(&str, Section); 5] = [
+const SECTIONS: [(&str, Section); 6] = [
     ("whole", Section::Whole),
     ("runtimes", Section::Runtimes),
     ("limits", Section::Limits),
+    ("limits-v2", Section::LimitsV2),
     ("sequence", Section::Sequence),
     ("memory", Section::Memory),
 ];
+
+/// Those that are measured, but the newest ones.
+const RUNTIMES: [&str; 3] = ["runc", "crun", "gantry-runtime"];
 
 impl Section {
     /// Its name, on the command line and in LIMITS.md.
@@ -55,6 +65,8 @@ pub(crate) struct Options {
     pub(crate) newest: bool,
     pub(crate) sequence: usize,
     pub(crate) sections: Vec<Section>,
+    pub(crate) runtimes: Vec<String>,
+    pub(crate) config: Option<PathBuf>,
     pub(crate) write: bool,
 }
 
@@ -67,6 +79,8 @@ impl Options {
             newest: false,
             sequence: 100,
             sections: SECTIONS.iter().map(|(_, section)| *section).collect(),
+            runtimes: RUNTIMES.map(str::to_owned).to_vec(),
+            config: None,
             write: false,
         };
         while let Some(argument) = arguments.next() {
@@ -78,6 +92,8 @@ impl Options {
                 "--newest" => options.newest = true,
                 "--sequence" => options.sequence = number(&value()?)?,
                 "--only" => options.sections = sections(&value()?)?,
+                "--runtimes" => options.runtimes = names(&value()?)?,
+                "--config" => options.config = Some(value()?.into()),
                 "--write" => options.write = true,
                 "--help" | "-h" => return Ok(None),
                 other => bail!("no option {other:?}; --help lists them"),
@@ -93,6 +109,14 @@ fn number(text: &str) -> Result<usize> {
         bail!("nothing can be measured in no run");
     }
     Ok(number)
+}
+
+fn names(text: &str) -> Result<Vec<String>> {
+    let known = |name: &str| match RUNTIMES.contains(&name) {
+        true => Ok(name.to_owned()),
+        false => bail!("no runtime {name:?}"),
+    };
+    text.split(',').map(known).collect()
 }
 
 fn sections(text: &str) -> Result<Vec<Section>> {
@@ -117,7 +141,9 @@ mod tests {
         assert_eq!(options.sections, [Section::Memory, Section::Whole]);
         assert_eq!((options.runs, options.fast_runs, options.newest), (5, 5, true));
         assert!(parse("--help").unwrap().is_none());
-        for wrong in ["--runs", "--runs 0", "--only speed", "--fast"] {
+        let options = parse("--runtimes crun --config /x").unwrap().unwrap();
+        assert_eq!((options.runtimes, options.config), (vec!["crun".into()], Some("/x".into())));
+        for wrong in ["--runs", "--runs 0", "--only speed", "--fast", "--runtimes kata"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

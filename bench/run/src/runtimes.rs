@@ -3,7 +3,6 @@
 use crate::bundle::Bundles;
 use crate::contender::{Contender, Place, run_to_success, take_turns, take_turns_of};
 use crate::options::Options;
-use crate::peers;
 use crate::report::{Report, Row};
 use crate::samples::Samples;
 use anyhow::{Context, Result, bail};
@@ -55,7 +54,7 @@ impl Runtime {
 }
 
 pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
-    let bundles = Bundles::new(&peers::dockerd())?;
+    let bundles = Bundles::new(options)?;
     let runtimes = runtimes(options, &bundles);
     runs(options, &bundles, &runtimes, report)?;
     lives(&bundles, &runtimes, report)?;
@@ -75,6 +74,7 @@ pub(crate) fn runtimes(options: &Options, bundles: &Bundles) -> Vec<Runtime> {
         of("crun", "crun".into()),
         of("gantry-runtime", program("gantry-runtime")),
     ];
+    runtimes.retain(|runtime| options.runtimes.iter().any(|name| name == runtime.name));
     if options.newest {
         runtimes.push(of("newest runc", newest::programs().join("runc")));
     }

@@ -21,7 +21,7 @@ mod units;
 pub use dbus::Error as BusError;
 pub use error::Error;
 
-use crate::{Below, Cgroup, Record, discover, knob, reopen, v1, v2};
+use crate::{Below, Cgroup, Record, discover, is_forbidden, knob, reopen, v1, v2};
 use base_oci::runtime::Resources;
 use contracts_runtime_api::Stats;
 use dbus::Value;
@@ -132,6 +132,18 @@ impl Systemd {
         Manager::connect(if self.scope.is_users { Whose::User } else { Whose::Machine })
     }
 
+    /// Where a further process belongs, as seen from the scope: `/a/b`, or nothing for the scope
+    /// itself.
+    fn below(&self, below: &Below, init: i32) -> Option<String> {
+        let scope = self.record.hierarchies.first().filter(|_| self.record.unified)?;
+        let folder = match below.is_empty() {
+            true => v2::folder_of(init)?,
+            false => below.of(&scope.path, ""),
+        };
+        let inside = folder.strip_prefix(&scope.path).ok()?.to_str()?;
+        Some(if inside.is_empty() { String::new() } else { format!("/{inside}") })
+    }
+
     /// Makes what systemd leaves to others: on v1 the folders in hierarchies that it does not use,
     /// on v2 the controllers that it does not know.
     fn complete(&self) -> Result<(), crate::Error> {
@@ -205,7 +217,17 @@ impl Cgroup for Systemd {
     }
 
     fn attach_further(&self, pid: i32, below: &Below, init: i32) -> Result<(), crate::Error> {
-        self.files.attach_further(pid, below, init)
+        match self.files.attach_further(pid, below, init) {
+            // Its own cgroup is the user's, but where the process comes from may not be: from another
+            // part of the tree only root, and so systemd, moves it (cgroups(7), "Delegation").
+            Err(error) if self.scope.is_users && is_forbidden(&error) => {
+                let (Some(below), Ok(pid)) = (self.below(below, init), u32::try_from(pid)) else {
+                    return Err(error);
+                };
+                Ok(self.manager()?.attach(&self.scope.unit, &below, pid)?)
+            }
+            result => result,
+        }
     }
 
     fn clone_target(&self) -> Option<OwnedFd> {

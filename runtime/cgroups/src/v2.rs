@@ -159,7 +159,7 @@ pub(crate) fn pass_on_controllers(folder: &Path) {
 }
 
 /// The folder that a process is in now (`cgroups(7)`, `/proc/PID/cgroup`).
-fn folder_of(pid: i32) -> Option<PathBuf> {
+pub(crate) fn folder_of(pid: i32) -> Option<PathBuf> {
     let text = knob::read(&Path::new("/proc").join(pid.to_string()), "cgroup").ok()?;
     let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
     Some(Path::new(MOUNT_POINT).join(path))

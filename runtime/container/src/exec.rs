@@ -87,7 +87,9 @@ pub(crate) fn exec(request: ExecRequest<'_>) -> Result<Executed, Error> {
             drop(parent_end);
             let joined = if is_cloned_within { within } else { NamespaceFlags::EMPTY };
             let process = &process;
-            let join = Joining { id, own, joined, container, process, confinement, filter };
+            let is_moved = record.has_users_scope();
+            let join =
+                Joining { id, own, joined, is_moved, container, process, confinement, filter };
             join.run(child_end, stdio)
         }
         Ok(Cloned::Parent { pid, pidfd }) => (pid, pidfd),
@@ -262,6 +264,8 @@ struct Joining<'a> {
     own: NamespaceFlagsOf,
     /// Those that it was born into.
     joined: NamespaceFlags,
+    /// Whether its user's systemd moves it to its cgroup.
+    is_moved: bool,
     container: OwnedFd,
     process: &'a Process,
     confinement: Confinement,
@@ -296,6 +300,10 @@ impl Joining<'_> {
         self.confinement.affinity().apply_initial()?;
         // Before the container's processes can see this one.
         let procfs = begin(parent)?;
+        if self.is_moved {
+            // While it still has its caller's user id: systemd moves nobody else's processes.
+            parent.wait_for(Progress::Attached);
+        }
         if self.joined.is_empty() {
             self.confinement.set_oom_score("self")?;
         }

@@ -264,6 +264,11 @@ fn guide(
     if !prepared.is_ordinary_user || prepared.namespaces.makes(NamespaceKind::User) {
         prepared.confinement.set_oom_score(&init.pid.to_string())?;
     }
+    if prepared.cgroup.needs_process() {
+        // While it still has its caller's user id: a user's systemd moves nobody else's processes.
+        prepared.cgroup_is_new = prepared.cgroup.create(Some(init.pid))?;
+        prepared.cgroup_is_made = true;
+    }
     if prepared.namespaces.makes(NamespaceKind::User) {
         let linux = &prepared.linux;
         user_namespace::write_maps(init.pid, &linux.uid_mappings, &linux.gid_mappings)?;

@@ -182,6 +182,11 @@ impl Record {
         })
     }
 
+    /// Whether its cgroup is a scope of its user's systemd.
+    pub(crate) fn has_users_scope(&self) -> bool {
+        self.scope.as_ref().is_some_and(|scope| scope.is_users)
+    }
+
     /// Takes over which group of resctrl it has.
     pub(crate) fn set_group(&mut self, group: &Group) {
         let Group { root, folder, monitoring, is_own } = group.clone();

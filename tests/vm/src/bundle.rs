@@ -22,6 +22,25 @@ pub fn write(folder: &Path, cgroups_path: &str) {
     fs::write(folder.join("config.json"), config(cgroups_path).to_string()).expect("write config");
 }
 
+/// Changes a bundle that was written to one for the ordinary user with the id 1000: with a user
+/// namespace, and without what is not delegated to users.
+///
+/// # Panics
+/// When the configuration cannot be read or written.
+pub fn make_rootless(folder: &Path) {
+    let path = folder.join("config.json");
+    let text = fs::read_to_string(&path).expect("read config");
+    let mut config: Value = serde_json::from_str(&text).expect("JSON");
+    let linux = &mut config["linux"];
+    linux["namespaces"].as_array_mut().expect("namespaces").push(json!({"type": "user"}));
+    for maps in ["uidMappings", "gidMappings"] {
+        linux[maps] = json!([{"containerID": 0, "hostID": 1000, "size": 1}]);
+    }
+    linux["resources"]["cpu"] = json!({"quota": 50_000, "period": 100_000, "shares": 512});
+    linux["devices"] = json!([]);
+    fs::write(&path, config.to_string()).expect("write config");
+}
+
 fn config(cgroups_path: &str) -> Value {
     let namespaces = ["pid", "ipc", "uts", "mount", "cgroup", "network"];
     json!({

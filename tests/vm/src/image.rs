@@ -6,7 +6,7 @@ use std::process::Command;
 use tests_harness::{cache, output_of};
 
 /// Counts up when what is in them changes, so that old ones are left alone.
-const VERSION: &str = "v1";
+const VERSION: &str = "v2";
 const GUEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest");
 
 /// The folder with `vmlinuz`, `initramfs` and `root.img`.

@@ -210,3 +210,125 @@ fn a_container_lives_in_a_scope_on_cgroup_v1() {
     "#;
     lives(Machine::systemd_on_cgroup_v1(), SCOPE, &[UNIT, driver]);
 }
+
+/// An ordinary user's life with systemd of their own; `as_user` runs a command outside of what their
+/// systemd has, as a login by ssh is.
+const USER: &str = r#"
+set -eu
+expect() { [ "$2" = "$3" ] || { echo "$1: $2, not $3"; exit 1; }; }
+has() { echo "$2" | grep -qF -- "$3" || { echo "$1: no $3 in $2"; exit 1; }; }
+id=1000
+user=/sys/fs/cgroup/user.slice/user-$id.slice/user@$id.service
+trap 'code=$?; [ $code = 0 ] || journalctl --boot --no-pager --lines 30; exit $code' EXIT
+systemctl start user@$id.service
+mount --make-rprivate /
+cp -a /payload/bundle /home/somebody/bundle
+chown -R somebody: /home/somebody
+as_user() {
+    setpriv --reuid $id --regid $id --clear-groups \
+        env HOME=/home/somebody XDG_RUNTIME_DIR=/run/user/$id "$@"
+}
+runtime() { as_user gantry-runtime --systemd-cgroup "$@"; }
+shown() { as_user systemctl --user show --property "$1" --value "$unit"; }
+ended() { until [ "$(runtime state box | sed -n 's/.*"status": "\(.*\)".*/\1/p')" = stopped ]; do sleep 0.1; done; }
+create() { runtime create --bundle /home/somebody/bundle box </dev/null >/tmp/out 2>&1 || { cat /tmp/out; exit 1; }; }
+# configured SED-SCRIPT: the configuration changed.
+configured() { sed "$1" /payload/bundle/config.json > /home/somebody/bundle/config.json; }
+is_gone() {
+    expect unit "$(shown LoadState)" not-found
+    expect groups "$(find /sys/fs/cgroup -name "${unit%.scope}*")" ""
+}
+expect elsewhere "$(as_user cat /proc/self/cgroup)" 0::/system.slice/gantry-test.service
+
+unit=gantry-box.scope
+group=$user/user.slice/$unit
+create
+expect unit "$(shown ActiveState)" active
+expect where "$(shown ControlGroup)" "${group#/sys/fs/cgroup}"
+expect slice "$(shown Slice)" user.slice
+expect delegated "$(shown Delegate)" yes
+expect properties "$(shown MemoryMax) $(shown CPUQuotaPerSecUSec) $(shown TasksMax)" "33554432 500ms 20"
+expect annotated "$(shown TimeoutStopUSec)" 17s
+expect files "$(cat $group/memory.max) $(cat $group/cpu.max) $(cat $group/pids.max)" "33554432 50000 100000 20"
+expect machine "$(systemctl show --property LoadState --value $unit)" not-found
+runtime start box
+# A further process comes from outside of the user's part of the tree, and is limited all the same.
+expect inside "$(runtime exec box cat /proc/self/cgroup)" 0::/
+expect shown "$(runtime exec box cat /sys/fs/cgroup/memory.max)" 33554432
+mkdir $group/deeper && chown $id $group/deeper $group/deeper/cgroup.procs
+expect below "$(runtime exec --cgroup deeper box cat /proc/self/cgroup)" 0::/deeper
+rmdir $group/deeper
+runtime update --memory 67108864 --pids-limit 30 box
+expect updated "$(shown MemoryMax) $(shown TasksMax)" "67108864 30"
+expect updated "$(cat $group/memory.max) $(cat $group/pids.max)" "67108864 30"
+runtime pause box
+expect paused "$(cat $group/cgroup.freeze)" 1
+runtime resume box
+runtime kill box KILL
+ended
+runtime delete box
+is_gone
+
+# What is not delegated is an error, and leaves nothing.
+configured 's|"cpu":{|"cpu":{"cpus":"0",|'
+has cpuset "$(runtime create --bundle /home/somebody/bundle box 2>&1 </dev/null || true)" "cpuset"
+is_gone
+configured 's|"sleep"|"nosuch"|'
+has nosuch "$(runtime create --bundle /home/somebody/bundle box 2>&1 </dev/null || true)" "executable file not found"
+is_gone
+
+# Without a path it is runc-ID in user.slice, and a slice is the user's own.
+unit=runc-box.scope
+configured 's|"cgroupsPath":"[^"]*",||'
+create
+expect default "$(shown ControlGroup)" "${user#/sys/fs/cgroup}/user.slice/$unit"
+runtime delete --force box
+is_gone
+unit=gantry-box.scope
+configured 's|":gantry:box"|"test-deep.slice:gantry:box"|'
+create
+expect sliced "$(shown ControlGroup)" "${user#/sys/fs/cgroup}/test.slice/test-deep.slice/$unit"
+runtime delete --force box
+is_gone
+
+# Root inside is one of the subordinate ids, not the user; it can make groups below its own.
+configured 's|"containerID":0,"hostID":1000,"size":1|"containerID":0,"hostID":100000,"size":65536|g'
+create
+expect owner "$(awk '/^Uid/ { print $2 }' /proc/$(cat $group/cgroup.procs)/status)" 100000
+runtime start box
+expect inside "$(runtime exec box cat /proc/self/cgroup)" 0::/
+runtime delete --force box
+is_gone
+
+# As podman calls it: root of a user namespace. The bus is by its address, or not there at all.
+configured 's|"hostID":1000|"hostID":0|g'
+inside() { setpriv --reuid $id --regid $id --clear-groups unshare --user --map-root-user --mount "$@"; }
+for way in DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/$id/bus XDG_RUNTIME_DIR=/run/user/$id; do
+    root=/home/somebody/state
+    inside env "$way" gantry-runtime --root $root --systemd-cgroup create --bundle /home/somebody/bundle box \
+        </dev/null >/tmp/out 2>&1 || { cat /tmp/out; exit 1; }
+    expect nested "$(shown ControlGroup) $(shown TasksMax)" "${group#/sys/fs/cgroup} 20"
+    inside env "$way" gantry-runtime --root $root --systemd-cgroup delete --force box
+    is_gone
+done
+configured ''
+mv /run/user/$id/bus /run/user/$id/away
+create
+mv /run/user/$id/away /run/user/$id/bus
+expect private "$(shown ControlGroup)" "${group#/sys/fs/cgroup}"
+runtime delete --force box
+is_gone
+has nowhere "$(as_user env -u XDG_RUNTIME_DIR gantry-runtime --root /home/somebody/state --systemd-cgroup create \
+    --bundle /home/somebody/bundle box 2>&1 </dev/null || true)" "neither DBUS_SESSION_BUS_ADDRESS nor XDG_RUNTIME_DIR is set"
+echo "to the end"
+"#;
+
+#[test]
+fn a_container_lives_in_a_scope_of_its_users_systemd() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    bundle::write(folder.path(), ":gantry:box");
+    bundle::make_rootless(folder.path());
+    let machine = Machine::systemd().with("bundle", folder.path()).with_programs();
+    let printed = machine.run(USER);
+    assert!(printed.ends_with("to the end\n"), "{printed}");
+}

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -27,6 +28,8 @@ const MAX_LINE: usize = 512;
 /// All of it goes at once: systemd's own socket does not look at a message that it read together with
 /// BEGIN until something else comes.
 const AUTHENTICATE: &[u8] = b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n";
+/// What an abstract socket's name begins with here, as in `/proc/net/unix`.
+pub(super) const ABSTRACT: u8 = b'@';
 /// The bus itself.
 const BUS: Target<'static> = Target {
     destination: "org.freedesktop.DBus",
@@ -245,7 +248,11 @@ fn timed(error: io::Error) -> io::Error {
 fn dial(path: &Path, limit: Duration) -> io::Result<UnixStream> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     set_socket_timeout(&socket, Timeout::Send, Some(limit))?;
-    connect(&socket, &SocketAddrUnix::new(path)?)?;
+    let address = match path.as_os_str().as_bytes() {
+        [ABSTRACT, name @ ..] => SocketAddrUnix::new_abstract_name(name)?,
+        _ => SocketAddrUnix::new(path)?,
+    };
+    connect(&socket, &address)?;
     Ok(socket.into())
 }
 

@@ -36,7 +36,7 @@ pub enum Error {
     Absent,
     /// No way to the user's systemd.
     #[error(
-        "no way to the user's systemd: XDG_RUNTIME_DIR is not set (log in with a session of logind, or leave out --systemd-cgroup)"
+        "no way to the user's systemd: neither DBUS_SESSION_BUS_ADDRESS nor XDG_RUNTIME_DIR is set (log in with a session of logind, or leave out --systemd-cgroup)"
     )]
     NoUserBus,
     /// A scope has to be made for a process.

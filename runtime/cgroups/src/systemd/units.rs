@@ -1,8 +1,10 @@
 //! systemd's manager: the calls of `org.freedesktop.systemd1.Manager` that a container needs
 //! (org.freedesktop.systemd1(5)).
 
-use super::dbus::{Connection, Target, Value};
+use super::dbus::{ABSTRACT, Connection, Target, Value};
 use super::{Error, Property, Whose};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -130,6 +132,15 @@ impl Manager {
         answer.map(drop).map_err(|source| Error::Call { call: "SetUnitProperties", source })
     }
 
+    /// Has a process moved to a unit's cgroup, or to one below it (`/below`). The user's systemd asks
+    /// the machine's where it may not do that itself.
+    pub(super) fn attach(&mut self, unit: &str, below: &str, pid: u32) -> Result<(), Error> {
+        let pids = Value::Array("u".to_owned(), vec![Value::U32(pid)]);
+        let arguments = [Value::text(unit), Value::text(below), pids];
+        let answer = self.connection.call(MANAGER, "AttachProcessesToUnit", &arguments);
+        answer.map(drop).map_err(|source| Error::Call { call: "AttachProcessesToUnit", source })
+    }
+
     /// Makes a call that begins a job, and waits for the job's end.
     fn run_job(&mut self, call: &'static str, unit: &str, args: &[Value]) -> Result<(), Error> {
         let failed = |call| move |source| Error::Call { call, source };
@@ -173,20 +184,83 @@ fn array(properties: &[Property]) -> Value {
 
 /// Where to find systemd, and whether that is through a bus; the private sockets are for their
 /// owner alone, and there even when no bus runs.
-fn sockets(whose: Whose) -> Result<[(PathBuf, bool); 2], Error> {
-    match whose {
-        Whose::Machine => Ok([(SYSTEM_BUS.into(), true), (SYSTEM_PRIVATE.into(), false)]),
-        Whose::User => {
-            let runtime_folder =
-                PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR").ok_or(Error::NoUserBus)?);
-            let address = std::env::var("DBUS_SESSION_BUS_ADDRESS").unwrap_or_default();
-            // Addresses may be escaped, and of other kinds: those are not used.
-            let named = address.split(';').find_map(|address| address.strip_prefix("unix:path="));
-            let bus = match named.and_then(|rest| rest.split(',').next()) {
-                Some(path) if !path.contains('%') => PathBuf::from(path),
-                _ => runtime_folder.join("bus"),
-            };
-            Ok([(bus, true), (runtime_folder.join("systemd/private"), false)])
+fn sockets(whose: Whose) -> Result<Vec<(PathBuf, bool)>, Error> {
+    if whose == Whose::Machine {
+        return Ok(vec![(SYSTEM_BUS.into(), true), (SYSTEM_PRIVATE.into(), false)]);
+    }
+    let address = std::env::var("DBUS_SESSION_BUS_ADDRESS").unwrap_or_default();
+    let folder = std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty());
+    let found = users_sockets(&address, folder.as_deref().map(Path::new));
+    if found.is_empty() { Err(Error::NoUserBus) } else { Ok(found) }
+}
+
+/// The same for the user's: the bus of an address, or else the one in the user's runtime folder.
+fn users_sockets(address: &str, folder: Option<&Path>) -> Vec<(PathBuf, bool)> {
+    let mut found: Vec<_> = named_sockets(address).map(|path| (path, true)).collect();
+    if let Some(folder) = folder {
+        if found.is_empty() {
+            found.push((folder.join("bus"), true));
         }
+        found.push((folder.join("systemd/private"), false));
+    }
+    found
+}
+
+/// The Unix sockets of an address (D-Bus specification, "Server Addresses").
+fn named_sockets(address: &str) -> impl Iterator<Item = PathBuf> {
+    address.split(';').filter_map(|one| {
+        let keys = one.strip_prefix("unix:")?;
+        keys.split(',').find_map(|pair| match pair.split_once('=')? {
+            ("path", path) => Some(PathBuf::from(OsString::from_vec(unescape(path)?))),
+            ("abstract", name) => {
+                let mut marked = vec![ABSTRACT];
+                marked.extend(unescape(name)?);
+                Some(PathBuf::from(OsString::from_vec(marked)))
+            }
+            _ => None,
+        })
+    })
+}
+
+/// A value of an address, in which a byte may be written as `%` and two digits.
+fn unescape(value: &str) -> Option<Vec<u8>> {
+    let mut pieces = value.split('%');
+    let mut bytes = pieces.next()?.as_bytes().to_vec();
+    for piece in pieces {
+        let (digits, rest) = piece.split_at_checked(2)?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sockets(address: &str, folder: Option<&str>) -> Vec<String> {
+        let found = users_sockets(address, folder.map(Path::new)).into_iter();
+        found.map(|(path, is_bus)| format!("{} {is_bus}", path.display())).collect()
+    }
+
+    #[test]
+    fn the_address_comes_before_the_runtime_folder() {
+        let folder = Some("/run/user/5");
+        let private = "/run/user/5/systemd/private false";
+        assert_eq!(sockets("", folder), ["/run/user/5/bus true", private]);
+        assert_eq!(sockets("unix:path=/a,guid=7", folder), ["/a true", private]);
+        assert_eq!(sockets("unix:path=/a", None), ["/a true"]);
+        assert!(sockets("", None).is_empty());
+        // No way to any of these, but to the usual place.
+        for other in ["tcp:host=localhost,port=1", "unix:runtime=yes", "unix:path=/a%2", "launchd:"]
+        {
+            assert_eq!(sockets(other, folder), ["/run/user/5/bus true", private], "{other}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_lists_of_abstract_and_escaped_ones() {
+        let address = "tcp:port=1;unix:guid=7,abstract=/tmp/dbus-%61b;unix:path=/a%20b%2Cc";
+        assert_eq!(sockets(address, None), ["@/tmp/dbus-ab true", "/a b,c true"]);
     }
 }

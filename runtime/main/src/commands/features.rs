@@ -89,7 +89,7 @@ pub(crate) fn features(_: &Global, _: &Parsed) -> Result<u8, Failure> {
             "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
             "capabilities": capabilities::NAMES.as_slice(),
             "cgroup": {
-                "v1": true, "v2": true, "systemd": true, "systemdUser": false, "rdma": true,
+                "v1": true, "v2": true, "systemd": true, "systemdUser": true, "rdma": true,
             },
             "seccomp": {
                 "enabled": true,

@@ -1,7 +1,8 @@
 //! `cargo xtask validate`: OCI's validation programs on several runtimes, side by side.
 //!
 //! Prints the tables of `docs/compat/oci-runtime.md`. Without arguments the runtimes are Debian's runc
-//! and crun and ours. Fails when the last one does not pass what one of the others passes.
+//! and crun and ours. Fails when the last one does not pass what one of the others passes; [`RACES`] it may
+//! try again.
 
 #![forbid(unsafe_code)]
 
@@ -10,6 +11,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use tests_oci::bundle::runtime;
 use tests_oci::runtime_tools::{Outcome, Set};
+
+/// Programs whose result is not the runtime's alone: `killsig` signals a shell that may not have set its
+/// trap yet, `pidfile` a `true` that may have ended.
+const RACES: [&str; 2] = ["killsig", "pidfile"];
+/// How often a race is run again before it counts as lost.
+const TRIES: usize = 10;
 
 fn main() -> ExitCode {
     let mut runtimes: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
@@ -35,6 +42,13 @@ fn main() -> ExitCode {
         let missing = programs.iter().filter(|program| {
             !passes(last, program) && others.iter().any(|run| passes(run, program))
         });
+        let wins = |program: &str| {
+            RACES.contains(&program)
+                && runtimes.last().is_some_and(|runtime| {
+                    (0..TRIES).any(|_| passes(&set.run_one(runtime, program), program))
+                })
+        };
+        let missing = missing.filter(|program| !wins(program));
         missed.extend(missing.map(|program| format!("{program} ({})", set.version())));
     }
     if missed.is_empty() {

@@ -144,6 +144,24 @@ fn masks_conjunctions_and_repeated_arguments_mean_what_runc_makes_of_them() {
 }
 
 #[test]
+fn alternatives_about_one_argument_look_at_its_high_word_each() {
+    // Found by fuzzing: libseccomp 2.5.4 compares 247 with 0x51 here, and kills.
+    let filter = profile(
+        r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mq_open"],"action":"SCMP_ACT_KILL_PROCESS",
+            "args":[{"index":3,"value":69,"op":"SCMP_CMP_LE"},
+                    {"index":1,"value":69,"valueTwo":4,"op":"SCMP_CMP_MASKED_EQ"},
+                    {"index":3,"value":347892350976,"op":"SCMP_CMP_GE"}]}]}"#,
+    );
+    let of = |third| verdict(&filter, X86_64, 240, [0, 0, 0, third, 0, 0]);
+    for matching in [0, 69, 0x51_0000_0000, 0x51_0000_0045, 0x52_0000_0000, u64::MAX] {
+        assert_eq!(of(matching), 0x8000_0000, "{matching:#x}");
+    }
+    for other in [70, 247, 0x51, 0x1_0000_0000, 0x1_0000_0045, 0x50_ffff_ffff] {
+        assert_eq!(of(other), ALLOW, "{other:#x}");
+    }
+}
+
+#[test]
 fn a_profile_that_allows_by_default_denies_only_what_it_lists() {
     let filter = profile(
         r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[
