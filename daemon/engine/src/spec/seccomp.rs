@@ -1,10 +1,12 @@
 //! Which system calls a container may make: Docker's default policy, or one the user brought,
 //! resolved against the container's capabilities into the runtime's form.
 
+mod machine;
 mod table;
 
 use crate::error::{Error, Result};
 use base_oci::runtime::{Action, Argument, Operator, Seccomp, SyscallRule};
+use machine::{HOST, Machine};
 use serde::Deserialize;
 use std::sync::{Arc, Mutex, PoisonError};
 use table::{Answer, Is, RULES, When};
@@ -24,18 +26,18 @@ pub(crate) fn default_policy(capabilities: &[String]) -> Arc<Seccomp> {
     {
         return policy.clone();
     }
-    let policy = Arc::new(resolve_default(capabilities));
+    let policy = Arc::new(resolve_default(&HOST, capabilities));
     *last = Some((capabilities.to_vec(), policy.clone()));
     policy
 }
 
-fn resolve_default(capabilities: &[String]) -> Seccomp {
+fn resolve_default(machine: &Machine, capabilities: &[String]) -> Seccomp {
     let has = |name: &str| capabilities.iter().any(|capability| capability == name);
     let applies = |when: When| match when {
         When::Always => true,
         When::Has(capability) => has(capability),
         When::Lacks(capability) => !has(capability),
-        When::On(machines) => machines.contains(&std::env::consts::ARCH),
+        When::On(machines) => machines.contains(&machine.name),
     };
     let rules = RULES.iter().filter(|rule| applies(rule.when)).map(|rule| SyscallRule {
         names: rule.names.split_whitespace().map(str::to_owned).collect(),
@@ -47,38 +49,31 @@ fn resolve_default(capabilities: &[String]) -> Seccomp {
             Answer::Allow => None,
             Answer::Errno(errno) => Some(errno),
         },
-        args: arguments(rule.is),
+        args: arguments(machine, rule.is),
     });
     Seccomp {
         default_action: Some(Action::Errno),
         default_errno_ret: Some(EPERM),
-        architectures: architectures(),
+        architectures: [&[machine.native], machine.also]
+            .concat()
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
         syscalls: rules.collect(),
         ..Seccomp::default()
     }
 }
 
-fn arguments(is: Is) -> Vec<Argument> {
-    let one = |op, value, value_two| vec![Argument { index: 0, value, op, value_two }];
+fn arguments(machine: &Machine, is: Is) -> Vec<Argument> {
+    let one = |index, op, value, value_two| vec![Argument { index, value, op, value_two }];
     match is {
         Is::Any => Vec::new(),
-        Is::Less(value) => one(Operator::Less, value, None),
-        Is::Equal(value) => one(Operator::Equal, value, None),
-        Is::Greater(value) => one(Operator::Greater, value, None),
+        Is::Less(value) => one(0, Operator::Less, value, None),
+        Is::Equal(value) => one(0, Operator::Equal, value, None),
+        Is::Greater(value) => one(0, Operator::Greater, value, None),
         // Masked with the bits, the argument is zero.
-        Is::NoneOf(bits) => one(Operator::MaskedEqual, bits, Some(0)),
+        Is::WithoutFlags(bits) => one(machine.clone_flags, Operator::MaskedEqual, bits, Some(0)),
     }
-}
-
-/// This machine's architecture and those whose programs it runs too.
-fn architectures() -> Vec<String> {
-    let names: &[&str] = match std::env::consts::ARCH {
-        "x86_64" => &["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
-        "aarch64" => &["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"],
-        "riscv64" => &["SCMP_ARCH_RISCV64"],
-        _ => &[],
-    };
-    names.iter().map(|name| (*name).to_owned()).collect()
 }
 
 /// A profile as users write it (`--security-opt seccomp=FILE`).
@@ -131,6 +126,10 @@ struct Condition {
 
 /// A user's profile for a set of capabilities.
 pub(crate) fn user_policy(json: &str, capabilities: &[String]) -> Result<Seccomp> {
+    resolve(json, &HOST, capabilities)
+}
+
+fn resolve(json: &str, machine: &Machine, capabilities: &[String]) -> Result<Seccomp> {
     let wrong = |why: String| Error::invalid(format!("Decoding seccomp profile failed: {why}"));
     if json.len() > MAX_PROFILE {
         return Err(wrong("profile is too long".into()));
@@ -140,17 +139,16 @@ pub(crate) fn user_policy(json: &str, capabilities: &[String]) -> Result<Seccomp
     {
         return Err(wrong("use either 'architectures' or 'archMap'".into()));
     }
-    let own = architectures();
     let mut listed = profile.architectures;
     for map in profile.arch_map.unwrap_or_default() {
-        if own.first() == Some(&map.architecture) {
+        if map.architecture == machine.native {
             listed.push(map.architecture);
             listed.extend(map.sub_architectures.unwrap_or_default());
         }
     }
     let mut syscalls = Vec::new();
     for rule in profile.syscalls.unwrap_or_default() {
-        if !rule.applies(capabilities) {
+        if !rule.applies(machine, capabilities) {
             continue;
         }
         let mut names = rule.names;
@@ -178,15 +176,10 @@ pub(crate) fn user_policy(json: &str, capabilities: &[String]) -> Result<Seccomp
 }
 
 impl ProfileRule {
-    fn applies(&self, capabilities: &[String]) -> bool {
-        let machine = match std::env::consts::ARCH {
-            "x86_64" => "amd64",
-            "aarch64" => "arm64",
-            other => other,
-        };
+    fn applies(&self, machine: &Machine, capabilities: &[String]) -> bool {
         let Self { includes, excludes, .. } = self;
         let has = |capability: &String| capabilities.contains(capability);
-        let on = |architecture: &String| architecture == machine;
+        let on = |architecture: &String| architecture == machine.name;
         // `minKernel` conditions name kernels older than any that we run on.
         excludes.min_kernel.is_empty()
             && (includes.arches.is_empty() || includes.arches.iter().any(on))
@@ -198,6 +191,7 @@ impl ProfileRule {
 
 #[cfg(test)]
 mod tests {
+    use super::machine::MACHINES;
     use super::*;
 
     fn rules<'a>(policy: &'a Seccomp, name: &str) -> Vec<&'a SyscallRule> {
@@ -223,6 +217,31 @@ mod tests {
     }
 
     #[test]
+    fn each_machine_has_its_own_architectures_and_calls() {
+        let of = |name| {
+            let machine = MACHINES.iter().find(|machine| machine.name == name).unwrap();
+            resolve_default(machine, &[])
+        };
+        for (name, architectures, call, elsewhere) in [
+            ("amd64", "X86_64 X86 X32", "arch_prctl", "swapcontext"),
+            ("arm64", "AARCH64 ARM", "arm_fadvise64_64", "arch_prctl"),
+            ("riscv64", "RISCV64", "riscv_flush_icache", "modify_ldt"),
+            ("loongarch64", "LOONGARCH64", "read", "riscv_flush_icache"),
+            ("ppc64le", "PPC64LE", "swapcontext", "arm_sync_file_range"),
+            ("s390x", "S390X S390", "s390_runtime_instr", "sync_file_range2"),
+        ] {
+            let policy = of(name);
+            let listed: Vec<&str> =
+                policy.architectures.iter().map(|a| a.trim_start_matches("SCMP_ARCH_")).collect();
+            assert_eq!(listed.join(" "), architectures);
+            assert_eq!(rules(&policy, call).len(), 1, "{call} on {name}");
+            assert!(rules(&policy, elsewhere).is_empty(), "{elsewhere} on {name}");
+            let flags = &rules(&policy, "clone")[0].args[0];
+            assert_eq!(flags.index, u32::from(name == "s390x"), "clone on {name}");
+        }
+    }
+
+    #[test]
     fn a_users_profile_is_resolved_against_capabilities_and_machine() {
         let json = r#"{"defaultAction":"SCMP_ACT_ALLOW","archMap":[
             {"architecture":"SCMP_ARCH_X86_64","subArchitectures":["SCMP_ARCH_X86"]},
@@ -231,6 +250,10 @@ mod tests {
             {"names":["mount"],"action":"SCMP_ACT_ERRNO","excludes":{"caps":["CAP_SYS_ADMIN"]}}]}"#;
         assert_eq!(user_policy(json, &[]).unwrap().syscalls.len(), 2);
         assert_eq!(user_policy(json, &["CAP_SYS_ADMIN".into()]).unwrap().syscalls.len(), 1);
+        let of = |index: usize| resolve(json, &MACHINES[index], &[]).unwrap().architectures;
+        assert_eq!(of(0), ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]);
+        assert_eq!(of(1), ["SCMP_ARCH_AARCH64"]);
+        assert!(of(2).is_empty());
         let error = user_policy("{", &[]).unwrap_err();
         assert!(error.to_string().starts_with("Decoding seccomp profile failed: "), "{error}");
     }
