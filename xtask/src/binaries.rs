@@ -46,7 +46,7 @@ pub(crate) fn build() -> Result<()> {
         "-p",
         "daemon-proxy",
     ]);
-    small.env("RUSTFLAGS", static_flags()?);
+    small.env("RUSTFLAGS", static_flags(&target)?);
     run_side_by_side(large, small)?;
 
     let release = root().join("target/release");
@@ -76,20 +76,24 @@ fn host() -> Result<String> {
 
 /// How shim, runtime, proxy and init are compiled and linked: without a dynamic loader, and small
 /// (docs/flows/run-cost.md, "The size of the program").
-fn static_flags() -> Result<String> {
+pub(crate) fn static_flags(target: &str) -> Result<String> {
     let script = root().join(WITHOUT_UNWINDING);
     // What `kernel_sys` answers in the place of a library's function comes before the library's.
     let mut flags = format!(
         "-Ctarget-feature=+crt-static -Clink-arg=-Wl,-z,muldefs -Clink-arg=-Wl,-T,{}",
         script.display()
     );
+    // What follows is of static programs that are position-independent: Rust's are that on x86-64 alone.
+    if !target.starts_with("x86_64") {
+        return Ok(flags);
+    }
     let library = version(&output(Command::new("getconf").arg("GNU_LIBC_VERSION"))?);
     // From 2.36 on glibc's start-up understands packed relocations.
     if library >= Some((2, 36)) {
         flags.push_str(" -Clink-arg=-Wl,-z,pack-relative-relocs");
     }
     // Known to `kernel/sys/src/start.rs`.
-    if library == Some((2, 36)) && cfg!(target_arch = "x86_64") {
+    if library == Some((2, 36)) {
         flags.push_str(" --cfg gantry_own_start");
     }
     Ok(flags)

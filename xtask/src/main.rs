@@ -5,6 +5,7 @@
 mod bench;
 mod binaries;
 mod ci;
+mod foreign;
 mod layers;
 mod syscalls;
 mod tidy;
@@ -24,7 +25,8 @@ Commands:
   tidy        Check the house rules that no compiler knows
   leakcheck   Look for what a daemon left behind: cargo xtask leakcheck [--data-root DIR] [--exec-root DIR]
   record      Record the reference daemons' answers for tests/api: cargo xtask record --help
-  vm          Run the tests of the virtual machines (cgroup v2, systemd)
+  vm          Run the tests of the virtual machines (cgroup v2, systemd); --machine aarch64 or riscv64: those
+              of runtime and shim on that machine's kernel
   validate    Run OCI's validation programs on runc, crun and our runtime (builds them from their Go module)
   newest      Try the newest dockerd and containerd on our shim and runtime (builds them from their Go modules)
   bench       Measure against docker.io, podman, runc and crun: cargo xtask bench --help
@@ -55,7 +57,7 @@ fn dispatch() -> Result<()> {
         "tidy" => tidy::check(),
         "leakcheck" => workspace::run_program("tests-harness", "leakcheck", &rest),
         "record" => workspace::run_program("tests-api", "record", &rest),
-        "vm" => workspace::run(workspace::cargo(&["test", "-p", "tests-vm"])),
+        "vm" => foreign::run_machines(&rest),
         "validate" => workspace::run_program("tests-oci", "validate", &rest),
         "newest" => workspace::run_program("tests-oci", "newest", &rest),
         "bench" => bench::measure(&rest),

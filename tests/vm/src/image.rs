@@ -1,5 +1,6 @@
 //! Kernel, initramfs and disk, made once by `guest/make-machine` and kept in the tests' cache.
 
+use crate::Processor;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,8 +11,11 @@ const VERSION: &str = "v2";
 const GUEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest");
 
 /// The folder with `vmlinuz`, `initramfs` and `root.img`.
-pub(crate) fn make() -> PathBuf {
-    let place = cache().join(format!("machine-{VERSION}"));
+pub(crate) fn make(processor: Processor) -> PathBuf {
+    let place = match processor {
+        Processor::X86_64 => cache().join(format!("machine-{VERSION}")),
+        other => cache().join(format!("machine-{}-{VERSION}", other.name())),
+    };
     if place.join("root.img").exists() {
         return place;
     }
@@ -20,7 +24,13 @@ pub(crate) fn make() -> PathBuf {
         tempfile::Builder::new().prefix("machine-").tempdir_in(cache()).expect("temporary folder");
     let mut command = Command::new("sh");
     command.current_dir(work.path()).arg(Path::new(GUEST).join("make-machine"));
-    let _ = output_of(command.arg(GUEST).arg(release()));
+    match processor.foreign() {
+        None => command.arg(GUEST).arg(release()),
+        Some((architecture, elsewhere)) => {
+            command.arg(GUEST).arg(elsewhere.map_or_else(release, str::to_owned)).arg(architecture)
+        }
+    };
+    let _ = output_of(&mut command);
     if let Err(error) = fs::rename(work.path().join("kept"), &place) {
         assert!(place.join("root.img").exists(), "keep {}: {error}", place.display());
     }

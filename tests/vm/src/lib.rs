@@ -1,7 +1,8 @@
 //! Virtual machines with a pure cgroup v2, for what the machine that runs the tests does not have:
 //! a small Debian with Debian's cloud kernel under qemu, with systemd as its init ([`Machine::systemd`])
 //! or with none ([`Machine::bare`]). Kernel and disk are made once and kept; a boot takes seconds even
-//! without hardware support, so that every test has a machine of its own.
+//! without hardware support, so that every test has a machine of its own. Machines of other
+//! [processors](Processor) have busybox in Debian's place.
 //!
 //! `guest/` holds what runs inside.
 
@@ -10,6 +11,9 @@
 pub mod bundle;
 mod criu;
 mod image;
+mod processor;
+
+pub use processor::Processor;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +26,7 @@ const FINISHED: &str = "gantry-vm: finished with ";
 /// How long a machine may run.
 const TIME_LIMIT: Duration = Duration::from_secs(400);
 /// An emulated timer that is late on a busy machine is no reason not to boot.
-const KERNEL_ARGUMENTS: &str = "console=ttyS0 quiet panic=-1 no_timer_check";
+const KERNEL_ARGUMENTS: &str = "quiet panic=-1 no_timer_check";
 /// Memory of a machine, in MiB.
 const MEMORY: &str = "1024";
 /// Room for the payload's file system itself, in MiB.
@@ -32,13 +36,21 @@ const PAYLOAD_SLACK: u64 = 32;
 pub struct Machine {
     folder: tempfile::TempDir,
     kernel_arguments: &'static str,
+    processor: Processor,
 }
 
 impl Machine {
     /// A machine whose init is the test's script.
     #[must_use]
     pub fn bare() -> Self {
-        Self::new("gantry_init=/payload/machine/bare-init cgroup_no_v1=all")
+        Self::bare_of(Processor::X86_64)
+    }
+
+    /// The same with another processor, and busybox alone.
+    #[must_use]
+    pub fn bare_of(processor: Processor) -> Self {
+        let new = Self::new("gantry_init=/payload/machine/bare-init cgroup_no_v1=all");
+        Self { processor, ..new }
     }
 
     /// A machine with systemd and D-Bus.
@@ -67,7 +79,7 @@ impl Machine {
         let init = machine.join("bare-init");
         fs::write(&init, include_str!("../guest/bare-init")).expect("write bare-init");
         let _ = output_of(Command::new("chmod").arg("755").arg(init));
-        Self { folder, kernel_arguments }
+        Self { folder, kernel_arguments, processor: Processor::X86_64 }
     }
 
     /// Adds a file or folder, as `/payload/NAME`.
@@ -100,16 +112,24 @@ impl Machine {
     pub fn run(self, script: &str) -> String {
         let folder = self.folder.path();
         fs::write(folder.join("payload/machine/script"), script).expect("write script");
-        let (image, payload, serial) = (image::make(), self.payload(), folder.join("serial"));
-        let mut machine = Command::new("qemu-system-x86_64")
+        let image = image::make(self.processor);
+        let (payload, serial) = (self.payload(), folder.join("serial"));
+        let (program, package) = self.processor.emulator();
+        let mut machine = Command::new(program)
+            .args(self.processor.arguments())
             // Software emulation: a /dev/kvm that is itself in a virtual machine may hang.
-            .args(["-accel", "tcg", "-cpu", "max", "-m", MEMORY, "-smp", "2"])
+            .args(["-accel", "tcg", "-m", MEMORY, "-smp", "2"])
             .args(["-nodefaults", "-no-reboot", "-display", "none"])
             .arg("-kernel")
             .arg(image.join("vmlinuz"))
             .arg("-initrd")
             .arg(image.join("initramfs"))
-            .args(["-append", &format!("{KERNEL_ARGUMENTS} {}", self.kernel_arguments)])
+            .arg("-append")
+            .arg(format!(
+                "console={} {KERNEL_ARGUMENTS} {}",
+                self.processor.console(),
+                self.kernel_arguments
+            ))
             .args(["-drive", &disk(&image.join("root.img"))])
             .args(["-drive", &disk(&payload)])
             .arg("-serial")
@@ -117,7 +137,7 @@ impl Machine {
             .stdin(Stdio::null())
             .stderr(fs::File::create(folder.join("errors")).expect("create file"))
             .spawn()
-            .expect("start qemu-system-x86_64 (apt-get install qemu-system-x86)");
+            .unwrap_or_else(|error| panic!("start {program} (apt-get install {package}): {error}"));
         let read = || {
             fs::read(&serial)
                 .map(|bytes| String::from_utf8_lossy(&bytes).replace('\r', ""))
