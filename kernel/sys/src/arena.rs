@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes that are handed out once, from the first to the last.
 const SIZE: usize = 1 << 20;
-/// What nearly every run of a program takes: made present at once, at a tenth of the cost of a fault
-/// for each page.
-const SURE: usize = 160 << 10;
+/// Made present in one call when its first byte is handed out: for a fraction of what a fault costs for
+/// each page, and not much more than what will be used.
+const STEP: usize = 16 << 10;
 
 /// A global allocator that hands out one block from its first byte to its last, and takes back only
 /// what it handed out last. When the block is used up, the C library's `malloc` does the rest: a
@@ -24,6 +24,8 @@ pub struct Arena {
     block: UnsafeCell<[u8; SIZE]>,
     /// How many of the block's bytes are handed out.
     taken: AtomicUsize,
+    /// How many have pages.
+    present: AtomicUsize,
 }
 
 // SAFETY: bytes of the block belong to whoever got them from `take`, which gives none out twice; the
@@ -35,7 +37,11 @@ impl Arena {
     #[must_use]
     #[expect(clippy::new_without_default, reason = "for a static, once in a program")]
     pub const fn new() -> Self {
-        Self { block: UnsafeCell::new([0; SIZE]), taken: AtomicUsize::new(0) }
+        Self {
+            block: UnsafeCell::new([0; SIZE]),
+            taken: AtomicUsize::new(0),
+            present: AtomicUsize::new(0),
+        }
     }
 
     /// Hands out bytes of the block, if there are so many left.
@@ -44,24 +50,33 @@ impl Arena {
         loop {
             let start = taken.checked_next_multiple_of(layout.align())?;
             let end = start.checked_add(layout.size()).filter(|end| *end <= SIZE)?;
-            if taken == 0 {
-                self.make_present();
-            }
             match self.move_end(taken, end) {
-                // SAFETY: `start` is within the block. The block is aligned to more than any layout
-                // here: larger alignments than a page's are left to `System`.
-                Ok(_) => return Some(unsafe { self.block.get().cast::<u8>().add(start) }),
+                Ok(_) => {
+                    if end > self.present.load(Ordering::Relaxed) {
+                        self.make_present(end);
+                    }
+                    // SAFETY: `start` is within the block. The block is aligned to more than any layout
+                    // here: larger alignments than a page's are left to `System`.
+                    return Some(unsafe { self.block.get().cast::<u8>().add(start) });
+                }
                 Err(now) => taken = now,
             }
         }
     }
 
-    /// Before the first bytes are handed out: the pages that will be needed, in one call.
+    /// Makes the pages up to an end present, and those that will be needed soon. Two threads at once
+    /// do a little for nothing.
     #[cold]
-    fn make_present(&self) {
-        // SAFETY: it makes pages present as a write of what they have would; where the kernel cannot
-        // (before Linux 5.14), each comes with its first use.
-        unsafe { libc::madvise(self.block.get().cast(), SURE, libc::MADV_POPULATE_WRITE) };
+    fn make_present(&self, end: usize) {
+        let from = self.present.load(Ordering::Relaxed);
+        let to = end.next_multiple_of(STEP).min(SIZE);
+        self.present.store(to, Ordering::Relaxed);
+        // SAFETY: both are within the block; it makes pages present as a write of what they have
+        // would. Where the kernel cannot (before Linux 5.14), each comes with its first use.
+        unsafe {
+            let start = self.block.get().cast::<u8>().add(from);
+            libc::madvise(start.cast(), to.saturating_sub(from), libc::MADV_POPULATE_WRITE);
+        }
     }
 
     fn move_end(&self, from: usize, to: usize) -> Result<usize, usize> {

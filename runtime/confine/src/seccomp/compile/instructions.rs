@@ -73,29 +73,49 @@ pub(super) fn always(value: u32) -> Verdict {
     Verdict { conditional: Vec::new(), otherwise: Some(value) }
 }
 
-/// Instructions from the last to the first: what a jump leaps over is there before the jump is.
+/// Instructions from the last to the first: what a jump leaps over is there before the jump is, and
+/// many jumps share one return.
+///
+/// A filter's length is most of what it costs to install: the kernel translates it twice.
 #[derive(Debug, Default)]
-pub(super) struct Code(Vec<Instruction>);
+pub(super) struct Code {
+    instructions: Vec<Instruction>,
+    /// The last return of each value.
+    returns: Vec<(u32, Place)>,
+}
+
+/// How many instructions come after one.
+type Place = usize;
+
+/// Farthest that a conditional jump leaps, less the two instructions that may still come between.
+const NEAR: usize = u8::MAX as usize - 2;
+
+/// Where a branch goes on.
+#[derive(Clone, Copy)]
+enum Target {
+    Return(u32),
+    At(Place),
+}
 
 impl Code {
     /// The instructions in the order in which they are run.
     pub(super) fn into_program(mut self) -> Vec<Instruction> {
-        self.0.reverse();
-        self.0
+        self.instructions.reverse();
+        self.instructions
     }
 
     /// Puts `return value` before the code.
     pub(super) fn ret(&mut self, value: u32) {
-        self.0.push(ret(value));
+        let place = self.put(ret(value));
+        self.returns.retain(|(other, _)| *other != value);
+        self.returns.push((value, place));
     }
 
     /// Puts before the code what finds the range of the loaded number and returns its verdict.
     pub(super) fn bisect(&mut self, ranges: &[(u32, Verdict)]) {
-        if let [(_, verdict)] = ranges {
-            return self.decide(verdict);
+        if let Target::Return(value) = self.find(ranges) {
+            self.ret(value);
         }
-        let (low, high) = ranges.split_at(ranges.len() / 2);
-        self.branch(high[0].0, |code| code.bisect(low), |code| code.bisect(high));
     }
 
     /// `if number >= limit { high } else { low }`; both always return.
@@ -106,44 +126,98 @@ impl Code {
         high: impl FnOnce(&mut Self),
     ) {
         high(self);
-        let length = self.added(low);
-        match u8::try_from(length) {
-            Ok(skip) => self.0.push(jump(JUMP_GREATER_OR_EQUAL, limit, skip, 0)),
-            Err(_) => {
-                self.0.extend([far_jump(length), jump(JUMP_GREATER_OR_EQUAL, limit, 0, 1)]);
-            }
-        }
+        let high = Target::At(self.first());
+        low(self);
+        let low = Target::At(self.first());
+        self.jump(JUMP_GREATER_OR_EQUAL, limit, high, low);
     }
 
     /// `if accumulator == value { body }`; `body` always returns.
     pub(super) fn when_equal(&mut self, value: u32, body: impl FnOnce(&mut Self)) {
-        let length = self.added(body);
-        self.0.extend([far_jump(length), jump(JUMP_EQUAL, value, 1, 0)]);
+        let before = self.instructions.len();
+        body(self);
+        let length = self.instructions.len() - before;
+        self.put(far_jump(length));
+        self.put(jump(JUMP_EQUAL, value, 1, 0));
     }
 
     /// Puts before the code what loads the call's number.
     pub(super) fn load_number(&mut self) {
-        self.0.push(load(NUMBER));
+        self.put(load(NUMBER));
     }
 
     /// Puts before the code what loads the call's architecture.
     pub(super) fn load_architecture(&mut self) {
-        self.0.push(load(ARCHITECTURE));
+        self.put(load(ARCHITECTURE));
     }
 
-    /// Puts one verdict before the code.
-    fn decide(&mut self, verdict: &Verdict) {
-        self.ret(verdict.otherwise.unwrap_or(KILL_THREAD));
-        for (conditions, value) in verdict.conditional.iter().rev() {
-            self.0.extend(alternative(conditions, *value).into_iter().rev());
+    /// The same as [`Self::bisect`], but a return is left to whoever jumps to it.
+    fn find(&mut self, ranges: &[(u32, Verdict)]) -> Target {
+        match ranges {
+            [(_, verdict)] => self.decide(verdict),
+            // One number among others.
+            [(_, around), (number, verdict), (next, after)]
+                if around == after && *next == number + 1 =>
+            {
+                let otherwise = self.decide(around);
+                let equal = self.decide(verdict);
+                Target::At(self.jump(JUMP_EQUAL, *number, equal, otherwise))
+            }
+            _ => {
+                let (low, high) = ranges.split_at(ranges.len() / 2);
+                let limit = high[0].0;
+                let high = self.find(high);
+                let low = self.find(low);
+                Target::At(self.jump(JUMP_GREATER_OR_EQUAL, limit, high, low))
+            }
         }
     }
 
-    /// How many instructions something has put before the code.
-    fn added(&mut self, put: impl FnOnce(&mut Self)) -> usize {
-        let before = self.0.len();
-        put(self);
-        self.0.len() - before
+    /// Puts a verdict before the code, if it depends on anything.
+    fn decide(&mut self, verdict: &Verdict) -> Target {
+        let otherwise = verdict.otherwise.unwrap_or(KILL_THREAD);
+        if verdict.conditional.is_empty() {
+            return Target::Return(otherwise);
+        }
+        self.ret(otherwise);
+        for (conditions, value) in verdict.conditional.iter().rev() {
+            self.instructions.extend(alternative(conditions, *value).into_iter().rev());
+        }
+        Target::At(self.first())
+    }
+
+    /// `if accumulator <code> value { holds } else { fails }`.
+    fn jump(&mut self, code: u16, value: u32, holds: Target, fails: Target) -> Place {
+        let (holds, fails) = (self.near(holds), self.near(fails));
+        let leap = |to: Place| u8::try_from(self.first() - to).unwrap_or(u8::MAX);
+        self.put(jump(code, value, leap(holds), leap(fails)))
+    }
+
+    /// Where a conditional jump that is put before the code can go instead.
+    fn near(&mut self, target: Target) -> Place {
+        let is_near = |place: &Place| self.instructions.len() - place <= NEAR;
+        match target {
+            Target::At(place) if is_near(&place) => place,
+            Target::At(place) => self.put(far_jump(self.first() - place)),
+            Target::Return(value) => {
+                let last = self.returns.iter().find(|(other, _)| *other == value);
+                if let Some(place) = last.map(|(_, place)| *place).filter(is_near) {
+                    return place;
+                }
+                self.ret(value);
+                self.first()
+            }
+        }
+    }
+
+    /// The instruction that is run first so far.
+    fn first(&self) -> Place {
+        self.instructions.len() - 1
+    }
+
+    fn put(&mut self, instruction: Instruction) -> Place {
+        self.instructions.push(instruction);
+        self.first()
     }
 }
 
