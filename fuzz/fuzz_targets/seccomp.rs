@@ -362,7 +362,7 @@ fn meant(
     };
     let verdict = match profile.syscalls.iter().find(applies) {
         Some(rule) => action(rule.action, rule.errno_ret),
-        None => action(profile.default_action, profile.default_errno_ret),
+        None => action(profile.default_action.unwrap_or_default(), profile.default_errno_ret),
     };
     Some(match verdict {
         ScmpAction::KillThread => 0,
