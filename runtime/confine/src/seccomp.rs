@@ -1,9 +1,9 @@
 //! OCI seccomp profiles, compiled to BPF and installed.
 //!
 //! libseccomp's meaning, with a search tree instead of a list: per architecture the call numbers
-//! are cut into ranges of equal verdict, found by bisection. Docker's default profile is two thirds as
-//! long as libseccomp's filter and seven comparisons deep instead of hundreds; the kernel, which runs
-//! it once per call number when it is installed, is done sooner.
+//! are cut into ranges of equal verdict, found by bisection. Docker's default profile is less than half as
+//! long as libseccomp's filter and seven comparisons deep instead of hundreds; the kernel, which translates
+//! it and runs it once per call number when it is installed, is done sooner.
 
 mod compile;
 mod machine;
