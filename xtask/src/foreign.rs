@@ -63,7 +63,19 @@ const MACHINES: [Machine; 2] = [
 /// those of another one.
 pub(crate) fn run_machines(arguments: &[String]) -> Result<()> {
     let (name, rest) = match arguments {
-        [] => return run(cargo(&["test", "-p", "tests-vm"])),
+        [] => {
+            run(cargo(&["test", "-p", "tests-vm"]))?;
+            // Too long for every change.
+            return run(cargo(&[
+                "test",
+                "-p",
+                "tests-vm",
+                "--test",
+                "checkpoint",
+                "--",
+                "--ignored",
+            ]));
+        }
         [option, name, rest @ ..] if option == "--machine" => (name, rest),
         _ => bail!("usage: cargo xtask vm [--machine NAME [TEST]]"),
     };

@@ -37,7 +37,7 @@ pub mod overlay;
 pub mod scheduling;
 pub mod seccomp;
 pub mod signals;
-#[cfg(gantry_own_start)]
+#[cfg(all(gantry_own_start, target_arch = "x86_64"))]
 mod start;
 
 pub use arena::Arena;

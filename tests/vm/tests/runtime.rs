@@ -7,10 +7,10 @@ use std::process::Command;
 use tests_harness::output_of;
 use tests_vm::Machine;
 
-/// There is no iproute2 in the machine; before Linux 6.2 whoever enters a cpuset loses the CPUs that it
+/// There are no iproute2 and no ps in the machine; before Linux 6.2 whoever enters a cpuset loses the CPUs that it
 /// had chosen; before 6.3 a tmpfs cannot be id-mapped.
 const SKIPPED: &str = "--skip a_network_device_moves_in --skip cpus_that_are_asked_for \
-                       --skip an_id_mapped_mount_shows";
+                       --skip an_id_mapped_mount_shows --skip ps_takes";
 /// They take as long as all others, and have a machine of their own.
 const DEATHS: &str = "deaths::";
 

@@ -200,14 +200,20 @@ fn sockets_that_systemd_opened_reach_the_program() {
 }
 
 #[test]
-fn commands_take_what_runc_s_take() {
-    let mut bundle = Bundle::program(&["sleep", "1000"]);
-    bundle.config["process"]["noNewPrivileges"] = json!(true);
-    bundle.succeed(&["run", "--bundle", "", "--detach", "ID"]);
+fn ps_takes_the_options_of_the_hosts() {
+    let bundle = Bundle::program(&["sleep", "1000"]);
+    bundle.succeed(&["run", "--detach", "ID"]);
     let pid = bundle.succeed(&["ps", "-f", "json", "ID"]);
     let out = bundle.succeed(&["ps", "ID", "-o", "pid"]);
     assert_eq!(format!("[{}]", out.lines().nth(1).unwrap().trim()), pid.trim());
     assert!(bundle.runtime(&["ps", "ID", "--nosuch"]).err.contains("ps: "));
+}
+
+#[test]
+fn commands_take_what_runc_s_take() {
+    let mut bundle = Bundle::program(&["sleep", "1000"]);
+    bundle.config["process"]["noNewPrivileges"] = json!(true);
+    bundle.succeed(&["run", "--bundle", "", "--detach", "ID"]);
     let flag = ["grep", "NoNewPrivs", "/proc/self/status"];
     let exec = |args: &[&str], program: &[&str]| {
         bundle.runtime(&[&["exec"], args, &["ID"], program].concat())
