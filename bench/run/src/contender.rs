@@ -3,6 +3,7 @@
 use crate::samples::Samples;
 use anyhow::{Context, Result, bail};
 use kernel_sys::{NamespaceFlags, setns, unshare};
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -39,9 +40,10 @@ impl Contender<'_> {
 }
 
 /// Runs a command, from before the start of the process until it has been waited for; its failure
-/// is one of ours. Its errors go to a file: a pipe would be held by whatever it leaves running.
+/// is one of ours. Its errors go to a file in memory: a pipe would be held by whatever it leaves running,
+/// and what a file on a disk takes to be made and removed would be added to everybody's time.
 pub(crate) fn run_to_success(command: &mut Command) -> Result<()> {
-    let mut errors = tempfile::tempfile()?;
+    let mut errors = File::from(memfd_create("errors", MemfdFlags::CLOEXEC)?);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors.try_clone()?);
     let status = command.status().with_context(|| format!("start {command:?}"))?;
     if !status.success() {
