@@ -36,6 +36,9 @@ pub enum Error {
     /// `exec` in a paused container.
     #[error("{}", texts::EXEC_PAUSED)]
     ExecPaused,
+    /// `exec` before the container is made.
+    #[error("cannot exec in a container that is being created: try again when it is")]
+    ExecCreating,
     /// `exec` before the start, by an ordinary user.
     #[error("cannot exec in a container that has not been started: only root may, start it first")]
     ExecCreated,
@@ -204,6 +207,7 @@ impl Classify for Error {
             | Self::NotCreated(_)
             | Self::ExecStopped
             | Self::ExecPaused
+            | Self::ExecCreating
             | Self::ExecCreated
             | Self::NotToBeCheckpointed(_)
             | Self::NoCriu

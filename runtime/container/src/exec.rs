@@ -49,6 +49,8 @@ pub(crate) fn exec(request: ExecRequest<'_>) -> Result<Executed, Error> {
     let (folder, record) = Folder::find(root, id)?;
     match folder.status(&record) {
         Status::Stopped => return Err(Error::ExecStopped),
+        // Its filter is not known yet, and its root may still be the host's.
+        Status::Creating => return Err(Error::ExecCreating),
         // What waits to be started can be looked at by nobody but the host's root.
         Status::Created if user_namespace::is_ordinary_user() => return Err(Error::ExecCreated),
         Status::Paused if !options.ignore_paused => return Err(Error::ExecPaused),

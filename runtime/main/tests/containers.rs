@@ -425,6 +425,9 @@ fn a_container_counts_as_being_created_until_it_is() {
     wait_for("the hook", || mark.exists().then_some(()));
     assert_eq!(bundle.status(), "creating");
     assert!(bundle.runtime(&["delete", "ID"]).err.contains("that is not stopped: creating"));
+    // Its root is still the host's, and nobody knows its filter.
+    let exec = bundle.runtime(&["exec", "ID", "true"]);
+    assert!(exec.code == 255 && exec.err.contains("is being created"), "{exec:?}");
     std::fs::write(&go_on, "").unwrap();
     assert!(create.wait().unwrap().success());
     assert_eq!(bundle.status(), "created");
