@@ -2,7 +2,7 @@
 
 use crate::error::{Error, refused};
 use crate::hooks;
-use crate::store::{Folder, Record};
+use crate::store::{Folder, LOCK_PAUSE, Record};
 use base_faults::{Step, reach, step};
 use base_oci::runtime::Resources;
 use contracts_runtime_api::{State, Stats, Status};
@@ -22,8 +22,6 @@ const FOLDER_REMOVED: &Step = step("runtime.delete.folder-removed");
 pub(crate) const SIGKILL: i32 = 9;
 /// How long a killed container may take to end.
 const END_TIME: Duration = Duration::from_secs(10);
-/// Between two looks at a creation that is to end: a lock cannot be polled.
-const CREATION_PAUSE: Duration = Duration::from_millis(1);
 
 pub(crate) fn state(root: &Path, id: &str) -> Result<State, Error> {
     let (folder, record) = Folder::find(root, id)?;
@@ -171,14 +169,18 @@ pub(crate) fn stats(root: &Path, id: &str) -> Result<Stats, Error> {
 }
 
 pub(crate) fn delete(root: &Path, id: &str, force: bool) -> Result<(), Error> {
-    let folder = match Folder::find_any(root, id)? {
-        Some(folder) => folder,
-        None if force => return Ok(()),
-        None => return Err(Error::DoesNotExist),
-    };
+    match delete_existing(root, id, force) {
+        Err(Error::DoesNotExist) if force => Ok(()),
+        result => result,
+    }
+}
+
+fn delete_existing(root: &Path, id: &str, force: bool) -> Result<(), Error> {
+    let folder = Folder::find_any(root, id)?.ok_or(Error::DoesNotExist)?;
     if force {
         end_creation(&folder)?;
     }
+    let turn = folder.turn_to_remove(Instant::now() + END_TIME);
     let record = match folder.read() {
         // What was cut short before there was a record.
         Err(Error::DoesNotExist) if force => return folder.remove(),
@@ -209,6 +211,7 @@ pub(crate) fn delete(root: &Path, id: &str, force: bool) -> Result<(), Error> {
     reach(CGROUP_REMOVED);
     folder.remove()?;
     reach(FOLDER_REMOVED);
+    drop(turn);
     // The specification: a failing poststop hook is logged and the deletion goes on.
     let _ = hooks::run("poststop", &record.poststop, &state);
     Ok(())
@@ -236,7 +239,7 @@ fn end_creation(folder: &Folder) -> Result<(), Error> {
             let id = folder.id().to_owned();
             return Err(Error::NotStopped { id, status: Status::Creating });
         }
-        std::thread::sleep(CREATION_PAUSE);
+        std::thread::sleep(LOCK_PAUSE);
     }
     Ok(())
 }

@@ -31,6 +31,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The version of [`Record`] that this program writes.
 const VERSION: u32 = 1;
@@ -38,6 +39,8 @@ const VERSION: u32 = 1;
 pub(crate) const START_SOCKET: &str = "start.sock";
 /// The same until the container is made.
 pub(crate) const UNMADE_SOCKET: &str = "unmade.sock";
+/// Between two looks at a lock that somebody holds: a lock cannot be polled.
+pub(crate) const LOCK_PAUSE: Duration = Duration::from_millis(1);
 /// No state file is longer.
 const MAX_RECORD: u64 = 16 << 20;
 
@@ -288,6 +291,23 @@ impl Folder {
             Err(Errno::WOULDBLOCK) => Ok(None),
             Err(Errno::NOENT) => Err(Error::DoesNotExist),
             Err(errno) => Err(self.not_locked(errno)),
+        }
+    }
+
+    /// Waits until nobody else is removing the container: a container's end and its user may both
+    /// want to, and of two at once one would stumble over what the other has done. Who waited finds
+    /// no record. Nothing where there is none, or after the deadline: who is at it may be stopped.
+    pub(crate) fn turn_to_remove(&self, deadline: Instant) -> Option<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let record = rustix::fs::open(self.record_path(), flags, Mode::empty()).ok()?;
+        loop {
+            match flock(&record, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Some(record),
+                Err(Errno::WOULDBLOCK) if Instant::now() < deadline => {
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                Err(_) => return None,
+            }
         }
     }
 

@@ -102,6 +102,25 @@ fn a_created_container_is_deleted_without_force() {
 }
 
 #[test]
+fn of_several_who_delete_a_container_one_does_and_all_succeed() {
+    let mut bundle = Bundle::program(&["sleep", "1000"]);
+    let removed = bundle.path().join("removed");
+    let script = format!("echo once >> {}", removed.display());
+    bundle.config["hooks"] =
+        json!({"poststop": [{"path": "/bin/sh", "args": ["sh", "-c", script]}]});
+    let id = bundle.id.clone();
+    for _ in 0..20 {
+        bundle.succeed(&["run", "--detach", "ID"]);
+        let delete = || bundle.command(&["delete", "--force", &id]).spawn().unwrap();
+        for mut deletion in [(); 4].map(|()| delete()) {
+            assert!(deletion.wait().unwrap().success());
+        }
+        bundle.assert_nothing_is_left();
+    }
+    assert_eq!(std::fs::read_to_string(removed).unwrap(), "once\n".repeat(20));
+}
+
+#[test]
 fn the_root_is_read_only_on_request_and_paths_are_masked() {
     let mut bundle = Bundle::script(
         "touch /x 2>/dev/null && echo writable; cat /proc/kcore | wc -c; \
