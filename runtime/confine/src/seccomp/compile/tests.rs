@@ -1,9 +1,11 @@
 //! Filters, run as the kernel would.
 
 use super::instructions::{
-    AND, JUMP, JUMP_EQUAL, JUMP_GREATER, JUMP_GREATER_OR_EQUAL, LOAD, RETURN,
+    AND, Argument64, Code, JUMP, JUMP_EQUAL, JUMP_GREATER, JUMP_GREATER_OR_EQUAL, LOAD, RETURN,
+    always,
 };
 use super::*;
+use base_oci::runtime::Operator;
 use kernel_sys::seccomp::Instruction;
 
 /// Runs a filter as the kernel would.
@@ -170,6 +172,41 @@ fn a_profile_that_allows_by_default_denies_only_what_it_lists() {
     assert_eq!(verdict(&filter, X86_64, 83, [0; 6]), ERRNO | 13);
     assert_eq!(verdict(&filter, X86_64, 82, [0; 6]), ALLOW);
     assert_eq!(verdict(&filter, X86_64, 9999, [0; 6]), ALLOW);
+}
+
+#[test]
+fn what_is_too_far_for_a_conditional_jump_is_reached() {
+    for values in 30..90 {
+        jumps_of(values);
+    }
+}
+
+/// Tries a filter of a thousand calls with so many different values, every third of which has a
+/// condition: far more than the 255 instructions that a conditional jump can leap over.
+fn jumps_of(values: u32) {
+    let value = |number: u32| number % values;
+    let verdict_of = |number| {
+        let mut verdict = always(value(number));
+        if number.is_multiple_of(3) {
+            let first = Argument64::new(0, Operator::Equal, u64::from(number), 0);
+            verdict.add(&[vec![first]], 1000 + number, &Machine::X86_64.native);
+        }
+        verdict
+    };
+    let ranges: Vec<_> = (0..1000).map(|number| (number, verdict_of(number))).collect();
+    let mut code = Code::default();
+    code.bisect(&ranges);
+    code.load_number();
+    let filter = Filter { program: code.into_program(), flags: 0 };
+    for number in 0..1000 {
+        let other = [u64::MAX, 0, 0, 0, 0, 0];
+        assert_eq!(verdict(&filter, X86_64, number, other), value(number), "{number}");
+        let own = [u64::from(number), 0, 0, 0, 0, 0];
+        let wanted = if number.is_multiple_of(3) { 1000 + number } else { value(number) };
+        assert_eq!(verdict(&filter, X86_64, number, own), wanted, "{number}");
+    }
+    // The last range has no end.
+    assert_eq!(verdict(&filter, X86_64, u32::MAX, [999, 0, 0, 0, 0, 0]), 1999);
 }
 
 #[test]
