@@ -98,11 +98,12 @@ impl Command {
         mounts: &[Mount],
         launch: impl FnOnce() -> Result<Made, Failure>,
     ) -> Result<Made, Failure> {
-        for mount in mounts {
-            mount_on_host(&bundle.join("rootfs"), mount)
-                .map_err(|error| Failure::from_io("mount the root file system", &error))?;
-        }
-        let made = launch();
+        let rootfs = bundle.join("rootfs");
+        let made = mounts
+            .iter()
+            .try_for_each(|mount| mount_on_host(&rootfs, mount))
+            .map_err(|error| Failure::from_io("mount the root file system", &error))
+            .and_then(|()| launch());
         if made.is_err() && !mounts.is_empty() {
             unmount(bundle);
         }
