@@ -163,7 +163,8 @@ fn outcomes(output: &str) -> BTreeMap<String, Outcome> {
 /// Runs the programs one after another, in a mount namespace of their own. The programs want cgroup
 /// v1 as it was mounted in 2018: every controller, and `cpu,cpuacct` as a second name of `cpu`.
 /// Containers that they leave behind are removed after each: their state is in a folder that only
-/// exists here.
+/// exists here. The null device is another node than the host's: crun gives the one that it gets as
+/// stdin to the user namespace's root.
 const SCRIPT: &str = r#"
 state=/run/$(basename "$RUNTIME")
 mkdir -p "$state"
@@ -172,6 +173,8 @@ work=$(mktemp -d)
 mount -t tmpfs tmpfs "$work"
 cp "$1/runtimetest" "$1/rootfs-amd64.tar.gz" "$work"
 cd "$work"
+mknod -m 666 null c 1 3
+mount --bind null /dev/null
 export TMPDIR="$work"
 for program in "$1"/$2; do
     name=$(basename "$program")
