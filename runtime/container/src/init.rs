@@ -59,16 +59,19 @@ const START_HOOKS_RUN: &Step = step("init.start.hooks-run");
 /// What `start` says to go on.
 pub(crate) const GO: &[u8] = b"G";
 
+/// What [`Init::prepare`] leaves to do: a program, confined by the filter.
+struct Prepared {
+    program: crate::confinement::Program,
+    filter: Option<Filter>,
+    /// The terminal's master, if one is wanted.
+    console: Option<OwnedFd>,
+}
+
 impl Init<'_> {
     /// Does all of it; never returns.
     pub(crate) fn run(&self, mut parent: ChildEnd, stdio: Stdio) -> ! {
         match self.prepare(&mut parent, stdio) {
-            Ok((program, console)) => {
-                let filter = parent.take_filter();
-                // Never without one that is wanted.
-                if profile(self.linux).is_some() != filter.is_some() {
-                    kernel_sys::exit_now(1);
-                }
+            Ok(Prepared { program, filter, console }) => {
                 parent.ready(console.as_ref().map(AsFd::as_fd));
                 // Held any longer, they would keep somebody waiting for their end.
                 drop(console);
@@ -95,11 +98,7 @@ impl Init<'_> {
         }
     }
 
-    fn prepare(
-        &self,
-        parent: &mut ChildEnd,
-        stdio: Stdio,
-    ) -> Result<(crate::confinement::Program, Option<OwnedFd>), Error> {
+    fn prepare(&self, parent: &mut ChildEnd, stdio: Stdio) -> Result<Prepared, Error> {
         reach(BORN);
         if self.is_ordinary_user {
             // Its maps are written by way of `/proc`, where a process that is not dumpable is the
@@ -150,7 +149,12 @@ impl Init<'_> {
         reach(SETTLED);
         parent.wait_for(Progress::Attached);
         self.confinement.affinity().apply_final()?;
-        Ok((program, console))
+        let filter = parent.take_filter();
+        // Never without one that is wanted.
+        if profile(self.linux).is_some() != filter.is_some() {
+            return Err(refused("receive the seccomp filter")(Errno::BADMSG));
+        }
+        Ok(Prepared { program, filter, console })
     }
 
     /// Builds the root file system and moves into it; the terminal's master, if one is wanted.
@@ -214,9 +218,6 @@ impl Init<'_> {
             parent.wait_for(Progress::Attached);
             parent.hooks();
         }
-        if all.create_container.is_empty() {
-            return Ok(());
-        }
         hooks::run("createContainer", &all.create_container, &self.state_inside(Status::Creating))
     }
 
@@ -271,9 +272,8 @@ impl Init<'_> {
         filter: Option<&Filter>,
         channel: BorrowedFd<'_>,
     ) -> ! {
-        let result = self.spec.hooks.as_ref().map_or(Ok(()), |all| match &*all.start_container {
-            [] => Ok(()),
-            some => hooks::run("startContainer", some, &self.state_inside(Status::Created)),
+        let result = self.spec.hooks.as_ref().map_or(Ok(()), |all| {
+            hooks::run("startContainer", &all.start_container, &self.state_inside(Status::Created))
         });
         reach(START_HOOKS_RUN);
         let error = match result {

@@ -4,7 +4,7 @@ use crate::error::{Error, reason, refused};
 use contracts_runtime_api::texts;
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, stat};
 use rustix::io::Errno;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::ffi::CString;
 
 /// No passwd file of an image is read further.
@@ -64,7 +64,7 @@ fn c_string(string: &str) -> Result<CString, Error> {
 /// Of variables with one name the last stays, as with runc: programs would go by the first, and what
 /// `exec` is given comes after what the configuration has.
 pub(crate) fn with_home(env: &[String], uid: u32) -> Vec<String> {
-    let mut names = HashSet::with_capacity(env.len());
+    let mut names = BTreeSet::new();
     let name = |variable: &String| variable.find('=').unwrap_or(variable.len());
     let mut env: Vec<String> = env
         .iter()
