@@ -1,19 +1,7 @@
 # containerd's checkpoints through our shim: written by ctr from a container that runs on or ends, and
 # restored from.
 set -eu
-expect() { [ "$2" = "$3" ] || { echo "$1: $2, not $3"; exit 1; }; }
-has() { echo "$2" | grep -qF -- "$3" || { echo "$1: no $3 in $2"; exit 1; }; }
-# until_is WHAT WANTED COMMAND…
-until_is() {
-    what=$1 wanted=$2
-    shift 2
-    for _ in $(seq 600); do
-        [ "$("$@" 2>&1)" = "$wanted" ] && return
-        sleep 0.1
-    done
-    echo "$what: $("$@" 2>&1), not $wanted"
-    exit 1
-}
+. /payload/machine/assertions
 trap 'code=$?; [ $code = 0 ] || { tail -n 40 /tmp/containerd.log; cat /tmp/events; cat $(find /run /tmp -name dump.log -o -name restore.log) | grep Error; }; exit $code' EXIT
 ctr() { /payload/containerd/ctr -n test "$@"; }
 status() { ctr task ls | sed -n "s/^$1 .* //p"; }

@@ -1,18 +1,6 @@
 # The engine's life in this machine: from a pull to a removal, with what cgroup v2 has to do with.
 set -eu
-expect() { [ "$2" = "$3" ] || { echo "$1: $2, not $3"; exit 1; }; }
-has() { echo "$2" | grep -qF -- "$3" || { echo "$1: no $3 in $2"; exit 1; }; }
-# until_is WHAT WANTED COMMAND…
-until_is() {
-    what=$1 wanted=$2
-    shift 2
-    for _ in $(seq 600); do
-        [ "$("$@" 2>&1)" = "$wanted" ] && return
-        sleep 0.1
-    done
-    echo "$what: $("$@" 2>&1), not $wanted"
-    exit 1
-}
+. /payload/machine/assertions
 trap 'code=$?; [ $code = 0 ] || tail -n 40 /tmp/gantryd.log /run/gantry/supervisor/supervisor.log; exit $code' EXIT
 
 /payload/docker-registry serve /payload/registry.yml >/tmp/registry.log 2>&1 &

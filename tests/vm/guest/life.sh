@@ -1,8 +1,7 @@
 # A container's life, from create to delete, on which what is asked of each driver and machine is hung: before
 # this come `create`, `at_start`, `after_update` and `at_end`, and for cgroup v2 the container's group.
 set -eu
-expect() { [ "$2" = "$3" ] || { echo "$1: $2, not $3"; exit 1; }; }
-has() { echo "$2" | grep -qF -- "$3" || { echo "$1: no $3 in $2"; exit 1; }; }
+. /payload/machine/assertions
 status() { gantry-runtime --root /run/runtime state box | sed -n 's/.*"status": "\(.*\)".*/\1/p'; }
 ended() { for i in $(seq 100); do [ "$(status)" = stopped ] && return; sleep 0.1; done; exit 1; }
 later() { gantry-runtime --root /run/runtime "$@"; }

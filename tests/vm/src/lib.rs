@@ -76,6 +76,8 @@ impl Machine {
         let machine = folder.path().join("payload/machine");
         fs::create_dir_all(&machine).expect("create folder");
         fs::write(machine.join("run"), include_str!("../guest/run")).expect("write run");
+        let assertions = include_str!("../guest/assertions.sh");
+        fs::write(machine.join("assertions"), assertions).expect("write assertions");
         let init = machine.join("bare-init");
         fs::write(&init, include_str!("../guest/bare-init")).expect("write bare-init");
         let _ = output_of(Command::new("chmod").arg("755").arg(init));

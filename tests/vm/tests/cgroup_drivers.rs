@@ -171,8 +171,7 @@ fn a_container_lives_in_a_scope_on_cgroup_v1() {
 /// systemd has, as a login by ssh is.
 const USER: &str = r#"
 set -eu
-expect() { [ "$2" = "$3" ] || { echo "$1: $2, not $3"; exit 1; }; }
-has() { echo "$2" | grep -qF -- "$3" || { echo "$1: no $3 in $2"; exit 1; }; }
+. /payload/machine/assertions
 id=1000
 user=/sys/fs/cgroup/user.slice/user-$id.slice/user@$id.service
 trap 'code=$?; [ $code = 0 ] || journalctl --boot --no-pager --lines 30; exit $code' EXIT
