@@ -129,10 +129,10 @@ impl Confinement {
 
     /// Sets what the out-of-memory killer is to think of a process, `self` or a number: before it
     /// has joined a user namespace, whose root may only raise it.
-    pub(crate) fn set_oom_score(&self, process: &str) -> Result<(), Error> {
+    pub(crate) fn set_oom_score(&self, procfs: &Procfs, process: &str) -> Result<(), Error> {
         let Some(score) = self.oom_score_adj else { return Ok(()) };
         let file = Path::new(process).join("oom_score_adj");
-        Procfs::open()?
+        procfs
             .write(&file, score.to_string().as_bytes())
             .map_err(|source| Error::OomScore { score, source })
     }

@@ -13,11 +13,13 @@ use crate::{seal, sockets, user_namespace};
 use base_faults::{Step, reach, step};
 use base_oci::runtime::{NamespaceKind, Process};
 use contracts_runtime_api::Status;
+use kernel_paths::Procfs;
 use kernel_sys::{Cloned, NamespaceFlags, clone_sibling, clone3, setns, signals};
 use runtime_confine::seccomp::Filter;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 const FOUND: &Step = step("runtime.exec.found");
 const CLONED: &Step = step("runtime.exec.cloned");
@@ -43,10 +45,33 @@ const ALL: [NamespaceFlags; 8] = [
     NamespaceFlags::TIME,
 ];
 
+/// A container in which a process is to be run, as it was when it was found.
+#[derive(Debug)]
+pub struct Container {
+    folder: Folder,
+    record: Record,
+}
+
+impl Container {
+    /// Finds it.
+    ///
+    /// # Errors
+    /// There is no such container.
+    pub fn find(root: &Path, id: &str) -> Result<Self, Error> {
+        let (folder, record) = Folder::find(root, id)?;
+        Ok(Self { folder, record })
+    }
+
+    /// The bundle that it was made of.
+    #[must_use]
+    pub fn bundle(&self) -> &Path {
+        &self.record.bundle
+    }
+}
+
 /// Runs a process; returns when it is confined and about to execute its program.
-pub(crate) fn exec(request: ExecRequest<'_>) -> Result<Executed, Error> {
-    let ExecRequest { root, id, process, stdio, options } = request;
-    let (folder, record) = Folder::find(root, id)?;
+pub(crate) fn exec(request: ExecRequest) -> Result<Executed, Error> {
+    let ExecRequest { container: Container { folder, record }, process, stdio, options } = request;
     match folder.status(&record) {
         Status::Stopped => return Err(Error::ExecStopped),
         // Its filter is not known yet, and its root may still be the host's.
@@ -90,6 +115,7 @@ pub(crate) fn exec(request: ExecRequest<'_>) -> Result<Executed, Error> {
             let joined = if is_cloned_within { within } else { NamespaceFlags::EMPTY };
             let process = &process;
             let is_moved = record.has_users_scope();
+            let id = folder.id();
             let join =
                 Joining { id, own, joined, is_moved, container, process, confinement, filter };
             join.run(child_end, stdio)
@@ -156,7 +182,7 @@ fn go_within(
     container: &OwnedFd,
     confinement: &Confinement,
 ) -> Result<Cloned, Error> {
-    confinement.set_oom_score("self")?;
+    confinement.set_oom_score(&Procfs::open()?, "self")?;
     become_unreachable()?;
     setns(container.as_fd(), within).map_err(refused("join the container's namespaces"))?;
     clone_sibling(NamespaceFlags::EMPTY).map_err(no_clone)
@@ -195,8 +221,7 @@ fn died() -> Error {
 }
 
 /// Fills in what the process leaves open from the container's own process.
-fn with_defaults(process: &Process, defaults: &ProcessDefaults) -> Process {
-    let mut process = process.clone();
+fn with_defaults(mut process: Process, defaults: &ProcessDefaults) -> Process {
     let keep = |own: &mut String, default: &String| {
         if own.is_empty() {
             own.clone_from(default);
@@ -307,7 +332,7 @@ impl Joining<'_> {
             parent.wait_for(Progress::Attached);
         }
         if self.joined.is_empty() {
-            self.confinement.set_oom_score("self")?;
+            self.confinement.set_oom_score(&procfs, "self")?;
         }
         let flags = self.own.to_join().without(self.joined);
         if !flags.is_empty() {

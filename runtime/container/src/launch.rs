@@ -231,12 +231,12 @@ pub(crate) fn clone_by_another(
 }
 
 fn go_within(prepared: &Prepared<'_>) -> Result<Cloned, Error> {
+    let procfs = Procfs::open()?;
     if prepared.is_ordinary_user {
-        prepared.confinement.set_oom_score("self")?;
+        prepared.confinement.set_oom_score(&procfs, "self")?;
     }
     // Before the namespace's processes can see this one.
     become_unreachable()?;
-    let procfs = Procfs::open()?;
     prepared.namespaces.join_for_good(prepared.is_ordinary_user)?;
     let linux = &prepared.linux;
     user_namespace::expect_maps(&procfs, &linux.uid_mappings, &linux.gid_mappings)?;
@@ -262,7 +262,7 @@ fn guide(
     // An ordinary user may do that only to a process that can be traced: here one that waits for its
     // maps, not one that was cloned from within a user namespace.
     if !prepared.is_ordinary_user || prepared.namespaces.makes(NamespaceKind::User) {
-        prepared.confinement.set_oom_score(&init.pid.to_string())?;
+        prepared.confinement.set_oom_score(&Procfs::open()?, &init.pid.to_string())?;
     }
     if prepared.cgroup.needs_process() {
         // While it still has its caller's user id: a user's systemd moves nobody else's processes.

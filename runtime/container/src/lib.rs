@@ -44,16 +44,18 @@ pub use checkpoint::CheckpointRequest;
 pub use contracts_runtime_api::{State, Stats, Status};
 pub use criu::{CgroupsMode, CriuOptions};
 pub use error::{Error, io_reason};
+pub use exec::Container;
 pub use request::{
     CreateOptions, CreateRequest, Created, ExecOptions, ExecRequest, Executed, RootfsMount, Stdio,
 };
 pub use restore::RestoreRequest;
 pub use runtime_cgroups::Below;
 pub use seal::{is_sealed, seal, sealed_descriptor};
+pub use user_namespace::is_without_return;
 
 use base_oci::runtime::Resources;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Makes a container: namespaces, mounts, limits. Its init waits for [`start`].
 ///
@@ -103,7 +105,7 @@ pub fn start_result(socket: impl AsFd) -> Result<(), Error> {
 ///
 /// # Errors
 /// The container is not running, or the process cannot be started.
-pub fn exec(request: ExecRequest<'_>) -> Result<Executed, Error> {
+pub fn exec(request: ExecRequest) -> Result<Executed, Error> {
     exec::exec(request)
 }
 
@@ -129,14 +131,6 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<(), Error> {
 /// There is no such container.
 pub fn state(root: &Path, id: &str) -> Result<State, Error> {
     lifecycle::state(root, id)
-}
-
-/// The bundle that a container was made of.
-///
-/// # Errors
-/// There is no such container.
-pub fn bundle(root: &Path, id: &str) -> Result<PathBuf, Error> {
-    lifecycle::bundle(root, id)
 }
 
 /// The processes of a container, as the host numbers them.

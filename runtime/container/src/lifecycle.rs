@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 const ENDED: &Step = step("runtime.delete.ended");
@@ -26,10 +26,6 @@ const END_TIME: Duration = Duration::from_secs(10);
 pub(crate) fn state(root: &Path, id: &str) -> Result<State, Error> {
     let (folder, record) = Folder::find(root, id)?;
     Ok(folder.state(&record))
-}
-
-pub(crate) fn bundle(root: &Path, id: &str) -> Result<PathBuf, Error> {
-    Folder::find(root, id).map(|(_, record)| record.bundle)
 }
 
 pub(crate) fn processes(root: &Path, id: &str) -> Result<Vec<i32>, Error> {

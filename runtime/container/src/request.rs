@@ -1,5 +1,6 @@
 //! What the callers of [`create`](crate::create) and [`exec`](crate::exec) say and get.
 
+use crate::exec::Container;
 use base_oci::runtime::{ConsoleSize, Process, Spec};
 use runtime_cgroups::Below;
 use std::os::fd::OwnedFd;
@@ -104,13 +105,11 @@ pub struct Created {
 
 /// A process to be run in a container.
 #[derive(Debug)]
-pub struct ExecRequest<'a> {
-    /// Folder of all containers' state.
-    pub root: &'a Path,
-    /// The container's id.
-    pub id: &'a str,
+pub struct ExecRequest {
+    /// The container.
+    pub container: Container,
     /// The process.
-    pub process: &'a Process,
+    pub process: Process,
     /// What becomes of stdin, stdout and stderr.
     pub stdio: Stdio,
     /// Everything else.

@@ -17,6 +17,7 @@ use std::fmt::Write as _;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 
 /// No map file is longer: the kernel takes 340 lines.
 const MAX_MAP: usize = 16 << 10;
@@ -29,12 +30,17 @@ pub(crate) fn is_ordinary_user() -> bool {
 
 /// Whether the caller has no rights over the namespaces that it is in, were it root there or not: it
 /// could not go back to them from others.
-pub(crate) fn is_without_return() -> bool {
+#[must_use]
+pub fn is_without_return() -> bool {
     /// What the host's root's own map says.
     const ALL_IDS: [&str; 3] = ["0", "0", "4294967295"];
-    is_ordinary_user()
-        || std::fs::read_to_string("/proc/self/uid_map")
-            .is_ok_and(|map| !map.split_whitespace().eq(ALL_IDS))
+    // Neither changes in a process that makes containers.
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        is_ordinary_user()
+            || std::fs::read_to_string("/proc/self/uid_map")
+                .is_ok_and(|map| !map.split_whitespace().eq(ALL_IDS))
+    })
 }
 
 /// Makes a user namespace with these maps, which nobody is in.

@@ -5,7 +5,7 @@
 
 use base_oci::runtime::Spec;
 use runtime_container::{
-    CreateOptions, CreateRequest, ExecOptions, ExecRequest, RootfsMount, Status, Stdio,
+    Container, CreateOptions, CreateRequest, ExecOptions, ExecRequest, RootfsMount, Status, Stdio,
 };
 use std::fs::{File, read_to_string};
 use std::os::fd::OwnedFd;
@@ -79,9 +79,8 @@ fn exec(root: &Path, id: &str, spec: &Spec, output: &OwnedFd) {
     process.args = ["/bin/busybox", "sh", "-c", script].map(str::to_owned).to_vec();
     let copy = || output.try_clone().unwrap();
     let executed = runtime_container::exec(ExecRequest {
-        root,
-        id,
-        process: &process,
+        container: Container::find(root, id).expect("find the container"),
+        process,
         stdio: Stdio::Descriptors { stdin: copy(), stdout: copy(), stderr: copy() },
         options: ExecOptions::default(),
     })

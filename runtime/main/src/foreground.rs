@@ -99,7 +99,9 @@ fn exit_code(status: WaitStatus) -> u8 {
     u8::try_from(code).unwrap_or(255)
 }
 
-/// Copies what can be read now; whether there may be more.
+/// Copies what can be read now; whether there may be more. Its buffer is on the stack of nobody who
+/// has no terminal.
+#[inline(never)]
 fn copy_once(from: impl AsFd, to: impl AsFd) -> bool {
     let mut buffer = [0_u8; 32 * 1024];
     let Ok(length) = rustix::io::retry_on_intr(|| rustix::io::read(&from, &mut buffer)) else {

@@ -1,28 +1,21 @@
 //! Whose runtime this is: the host's root's, or that of somebody with fewer rights.
 
 use crate::failure::Failure;
+use runtime_container::is_without_return;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::PathBuf;
-
-/// What `/proc/self/uid_map` says outside of user namespaces.
-const ALL_IDS: [&str; 3] = ["0", "0", "4294967295"];
 
 /// What `--rootless` says: new containers do without cgroups that may not be made. As under runc,
 /// `auto` is so for whoever is not root, and for root of a user namespace.
 pub(crate) fn is_rootless(flag: &str) -> Result<bool, Failure> {
     match flag.to_ascii_lowercase().as_str() {
-        "" | "auto" => Ok(!rustix::process::geteuid().is_root() || is_in_user_namespace()),
+        "" | "auto" => Ok(is_without_return()),
         "true" | "t" | "1" => Ok(true),
         "false" | "f" | "0" => Ok(false),
         _ => Err(Failure::Usage(format!(
             "invalid value {flag:?} for --rootless: it is true, false or auto"
         ))),
     }
-}
-
-fn is_in_user_namespace() -> bool {
-    std::fs::read_to_string("/proc/self/uid_map")
-        .is_ok_and(|map| !map.split_whitespace().eq(ALL_IDS))
 }
 
 /// Where containers' state is when `--root` does not say: below `XDG_RUNTIME_DIR` for whoever is not
@@ -32,7 +25,7 @@ pub(crate) fn default_root() -> Result<PathBuf, Failure> {
     let is_hosts_root = || {
         let is_root = rustix::process::geteuid().is_root();
         let is_called_root = std::env::var_os("USER").is_some_and(|user| user == "root");
-        is_root && (!is_in_user_namespace() || is_called_root)
+        is_root && (!is_without_return() || is_called_root)
     };
     let folder = std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty());
     let folder = match folder {

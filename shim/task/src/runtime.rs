@@ -15,7 +15,7 @@ use contracts_runtime_api::Stats;
 use contracts_shim_api::options::{CheckpointOptions, Options};
 use contracts_shim_api::types::Mount;
 use runtime_container::{
-    CgroupsMode, CheckpointRequest, CreateOptions, CreateRequest, Created, CriuOptions,
+    CgroupsMode, CheckpointRequest, Container, CreateOptions, CreateRequest, Created, CriuOptions,
     ExecOptions, ExecRequest, RestoreRequest, RootfsMount,
 };
 use rustix::fd::{AsFd, OwnedFd};
@@ -118,8 +118,9 @@ impl Runtime {
         process.terminal = terminal;
         match self {
             Self::Linked(root) => {
+                let container = linked(Container::find(root, id))?;
                 let options = ExecOptions::default();
-                let request = ExecRequest { root, id, process: &process, stdio, options };
+                let request = ExecRequest { container, process, stdio, options };
                 let executed = linked(runtime_container::exec(request))?;
                 Ok(Made {
                     pid: executed.pid,

@@ -7,7 +7,7 @@ use crate::arguments::{Flags, Parsed};
 use crate::failure::Failure;
 use crate::foreground::Foreground;
 use base_oci::runtime::{Capabilities, Process, User};
-use runtime_container::{Below, Error, ExecOptions, ExecRequest, Stdio};
+use runtime_container::{Below, Container, Error, ExecOptions, ExecRequest, Stdio};
 use std::path::Path;
 
 /// Errors of `exec` itself, apart from any that the process could end with.
@@ -22,21 +22,17 @@ pub(crate) fn exec(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
         error,
         code: FAILED,
     };
-    let (process, options) = process(global, id, parsed)
+    let container = Container::find(&global.root, id).map_err(failed)?;
+    let (process, options) = process(&container, parsed)
         .and_then(|process| Ok((process, options(flags)?)))
         .map_err(of_exec)?;
     let is_detached = flags.has("detach");
     let has_socket = options.console_socket.is_some();
     check_console(process.terminal, is_detached, has_socket).map_err(of_exec)?;
     let foreground = if is_detached { None } else { Some(Foreground::take_over()?) };
-    let executed = runtime_container::exec(ExecRequest {
-        root: &global.root,
-        id,
-        process: &process,
-        stdio: if process.terminal { Stdio::Terminal } else { Stdio::Inherit },
-        options,
-    })
-    .map_err(failed)?;
+    let stdio = if process.terminal { Stdio::Terminal } else { Stdio::Inherit };
+    let request = ExecRequest { container, process, stdio, options };
+    let executed = runtime_container::exec(request).map_err(failed)?;
     match foreground {
         None => Ok(0),
         Some(foreground) => foreground.wait(executed.pid, &executed.pidfd, executed.console),
@@ -64,7 +60,7 @@ fn options(flags: &Flags) -> Result<ExecOptions, Failure> {
 }
 
 /// The process: a document of its own, or the container's with other arguments.
-fn process(global: &Global, id: &str, parsed: &Parsed) -> Result<Process, Failure> {
+fn process(container: &Container, parsed: &Parsed) -> Result<Process, Failure> {
     let flags = &parsed.flags;
     if let Some(path) = flags.value("process") {
         return document::read(Path::new(path));
@@ -73,9 +69,7 @@ fn process(global: &Global, id: &str, parsed: &Parsed) -> Result<Process, Failur
     if args.is_empty() {
         return Err(Failure::Usage("exec args cannot be empty".to_owned()));
     }
-    let bundle = runtime_container::bundle(&global.root, id)
-        .map_err(|error| Failure::Container { prefix: "exec failed: ", error, code: FAILED })?;
-    let mut process = document::process(&bundle)?;
+    let mut process = document::process(container.bundle())?;
     process.args = args.to_vec();
     process.terminal = flags.has("tty");
     process.console_size = None;
