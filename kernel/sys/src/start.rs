@@ -7,15 +7,17 @@
 //! position-independent program in the same order, and leaves the description of the processor empty:
 //! the functions of memory and strings are then those that every x86-64 has (SSE2).
 //!
-//! What else is not done: no setting of `GLIBC_TUNABLES` is read, which a program that makes containers
-//! should not heed anyway; `pthread_exit` must not be called by the first thread; no destructor
-//! (`.fini_array`) is run at the end, and there is none; the open descriptors are not looked at for a
-//! set-user-id program, which these are not.
+//! What else is not done: nothing is made ready for `dlopen` (0.1 ms: the library's search paths, the
+//! program's own path, symbols of the vDSO, so that a question for the time is a system call); no
+//! setting of `GLIBC_TUNABLES` is read, which a program that makes containers should not heed anyway;
+//! `pthread_exit` must not be called by the first thread; no destructor (`.fini_array`) is run at the
+//! end, and there is none; the open descriptors are not looked at for a set-user-id program, which these
+//! are not.
 //!
 //! It stands on the insides of one version, so `cargo xtask build` asks for it (`--cfg
 //! gantry_own_start`) only where that version is what is linked; elsewhere the library's own is used,
-//! and nothing but time is lost. `csu/libc-start.c` and `sysdeps/x86/cacheinfo.h` of glibc 2.36 have
-//! the originals of the order and of the names.
+//! and nothing but time is lost. `csu/libc-start.c`, `csu/init-first.c`, `elf/dl-support.c` and
+//! `sysdeps/x86/cacheinfo.h` of glibc 2.36 have the originals of the order and of the names.
 
 use std::arch::global_asm;
 
@@ -58,25 +60,50 @@ __libc_start_main:
 
     mov     edi, 1
     call    __libc_early_init
-    mov     edi, r12d
-    mov     rsi, r13
-    mov     rdx, r14
-    call    __libc_init_first
 
+    // What the program header says of memory: the permissions of threads' stacks, and what is only
+    // read from here on.
+    mov     rcx, [rip + _dl_phdr]
+    mov     rdx, [rip + _dl_phnum]
+    xor     esi, esi
+3:  sub     rdx, 1
+    jb      6f
+    mov     eax, [rcx]
+    cmp     eax, 0x6474e551         // PT_GNU_STACK
+    jne     4f
+    mov     eax, [rcx + 4]
+    mov     [rip + _dl_stack_flags], eax
+4:  cmp     eax, 0x6474e552         // PT_GNU_RELRO
+    jne     5f
+    lea     rdi, [rip + __ehdr_start]
+    add     rdi, [rcx + 16]
+    mov     rsi, rdi
+    add     rsi, [rcx + 40]
+5:  add     rcx, 56
+    jmp     3b
+6:  test    rsi, rsi
+    jz      7f
+    and     rdi, -4096
+    and     rsi, -4096
+    sub     rsi, rdi
+    mov     edx, 1                  // PROT_READ
+    mov     eax, 10                 // mprotect
+    syscall
+7:
     // Initialisers, with main's arguments: Rust's library keeps them.
     call    _init
     lea     rbp, [rip + __init_array_start]
-3:  lea     rax, [rip + __init_array_end]
+8:  lea     rax, [rip + __init_array_end]
     cmp     rbp, rax
-    jae     4f
+    jae     9f
     mov     edi, r12d
     mov     rsi, r13
     mov     rdx, r14
     call    [rbp]
     add     rbp, 8
-    jmp     3b
+    jmp     8b
 
-4:  mov     edi, r12d
+9:  mov     edi, r12d
     mov     rsi, r13
     mov     rdx, r14
     call    rbx
