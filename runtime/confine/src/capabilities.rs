@@ -19,8 +19,8 @@ pub struct Sets {
 }
 
 impl Sets {
-    /// Reads the configuration's names. Unknown ones are left out: the specification wants a
-    /// warning at most, and a newer engine may know more than this program.
+    /// Reads the configuration's names. Unknown ones are left out: a newer engine may know more than
+    /// this program ([`ungranted`] tells of them).
     #[must_use]
     pub fn parse(sets: &runtime::Capabilities) -> Self {
         Self {
@@ -110,10 +110,45 @@ fn dropped(bounding: u64) -> impl Iterator<Item = u32> {
     (0..u64::BITS).filter(move |number| bounding & 1 << number == 0)
 }
 
+/// The names that are asked for in vain, sorted: nobody knows them, or this process does not have them
+/// to give. In a user namespace of its own a container has all of them.
+///
+/// # Errors
+/// The kernel's.
+pub fn ungranted(
+    sets: &runtime::Capabilities,
+    has_user_namespace: bool,
+) -> Result<Vec<&str>, Error> {
+    let own = if has_user_namespace { u64::MAX } else { current()?.permitted.bits() };
+    Ok(outside(sets, own))
+}
+
+/// The names that are not among these bits.
+fn outside(sets: &runtime::Capabilities, bits: u64) -> Vec<&str> {
+    let lists =
+        [&sets.bounding, &sets.effective, &sets.permitted, &sets.inheritable, &sets.ambient];
+    let is_outside =
+        |name: &&String| number(name.as_str()).is_none_or(|number| bits & 1 << number == 0);
+    let mut names = Vec::new();
+    for (index, list) in lists.iter().enumerate() {
+        // Most configurations have one list several times.
+        if !lists[..index].contains(list) {
+            names.extend(list.iter().filter(is_outside).map(String::as_str));
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
 /// The bits of these names.
 fn bits(names: &[String]) -> u64 {
-    let number = |name: &String| NAMES.iter().position(|known| known.eq_ignore_ascii_case(name));
-    names.iter().filter_map(number).fold(0, |bits, number| bits | 1 << number)
+    let numbers = names.iter().filter_map(|name| number(name));
+    numbers.fold(0, |bits, number| bits | 1 << number)
+}
+
+fn number(name: &str) -> Option<usize> {
+    NAMES.iter().position(|known| known.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -130,6 +165,19 @@ mod tests {
         });
         assert_eq!(sets.bounding, 1 | 1 << 21);
         assert_eq!(sets.effective, 0);
+    }
+
+    #[test]
+    fn names_that_are_asked_for_in_vain_are_told_once() {
+        let lists = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let sets = runtime::Capabilities {
+            bounding: lists(&["CAP_KILL", "CAP_UNHEARD_OF", "cap_chown"]),
+            permitted: lists(&["CAP_KILL", "CAP_UNHEARD_OF", "cap_chown"]),
+            ambient: lists(&["CAP_KILL", "CAP_SYS_ADMIN"]),
+            ..runtime::Capabilities::default()
+        };
+        assert_eq!(outside(&sets, 1 | 1 << 5), ["CAP_SYS_ADMIN", "CAP_UNHEARD_OF"]);
+        assert_eq!(ungranted(&sets, true).unwrap(), ["CAP_UNHEARD_OF"]);
     }
 
     #[test]

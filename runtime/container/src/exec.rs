@@ -67,6 +67,11 @@ impl Container {
     pub fn bundle(&self) -> &Path {
         &self.record.bundle
     }
+
+    /// Whether its user namespace is not the host's.
+    pub(crate) fn has_user_namespace(&self) -> bool {
+        NamespaceFlagsOf(self.record.namespaces).has(NamespaceFlags::USER)
+    }
 }
 
 /// Runs a process; returns when it is confined and about to execute its program.

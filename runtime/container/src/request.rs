@@ -1,8 +1,9 @@
 //! What the callers of [`create`](crate::create) and [`exec`](crate::exec) say and get.
 
 use crate::exec::Container;
-use base_oci::runtime::{ConsoleSize, Process, Spec};
+use base_oci::runtime::{ConsoleSize, NamespaceKind, Process, Spec};
 use runtime_cgroups::Below;
+use runtime_confine::capabilities;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -101,6 +102,33 @@ pub struct Created {
     /// The container's namespaces. Who keeps them open keeps their teardown out of init's exit;
     /// close them when nobody waits.
     pub namespaces: Vec<OwnedFd>,
+}
+
+impl CreateRequest<'_> {
+    /// What of the request cannot be done and will be left out, for a log.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let mut namespaces = self.spec.linux.iter().flat_map(|linux| &linux.namespaces);
+        let has_user_namespace = namespaces.any(|namespace| namespace.kind == NamespaceKind::User);
+        warning(self.spec.process.as_ref()?, has_user_namespace)
+    }
+}
+
+impl ExecRequest {
+    /// What of the request cannot be done and will be left out, for a log.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        warning(&self.process, self.container.has_user_namespace())
+    }
+}
+
+/// The specification wants a warning of capabilities that cannot be granted (config.md, "Linux
+/// Process"). The words are runc's.
+fn warning(process: &Process, has_user_namespace: bool) -> Option<String> {
+    let sets = process.capabilities.as_ref()?;
+    let names = capabilities::ungranted(sets, has_user_namespace).unwrap_or_default();
+    let names = (!names.is_empty()).then(|| names.join(" "))?;
+    Some(format!("ignoring unknown or unavailable capabilities: [{names}]"))
 }
 
 /// A process to be run in a container.

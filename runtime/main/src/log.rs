@@ -52,6 +52,11 @@ impl Log {
         }
     }
 
+    /// Something is done otherwise than it was asked for.
+    pub(crate) fn warning(&self, message: &str) {
+        self.entry(Level::Warning, message);
+    }
+
     /// For whoever follows one request.
     pub(crate) fn debug(&self, message: &str) {
         if self.debug {

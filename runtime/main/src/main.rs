@@ -27,6 +27,7 @@ use failure::Failure;
 use log::Log;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::rc::Rc;
 
 /// Every command ends soon, or waits for somebody else.
 #[global_allocator]
@@ -35,6 +36,7 @@ static ALLOCATOR: kernel_sys::Arena = kernel_sys::Arena::new();
 /// What the flags before the command say.
 #[derive(Debug)]
 struct Global {
+    log: Rc<Log>,
     /// Where the state of containers is, for commands that have to do with any.
     root: PathBuf,
     /// Whether systemd makes new containers' cgroups.
@@ -75,7 +77,7 @@ fn run(args: &[String]) -> u8 {
         return 3;
     };
     let log = match Log::open(&global) {
-        Ok(log) => log,
+        Ok(log) => Rc::new(log),
         Err(failure) => return usage(&failure),
     };
     let parsed = match arguments::parse(command.flags, command_args, command.stops_at_operand) {
@@ -96,7 +98,7 @@ fn run(args: &[String]) -> u8 {
     // With the trace's id, for whoever follows one request through the programs.
     log.debug(&format!("command {name}"));
     let needs_state = !matches!(name.as_str(), "spec" | "features");
-    let ran = Global::read(&global, needs_state).and_then(|global| {
+    let ran = Global::read(&global, Rc::clone(&log), needs_state).and_then(|global| {
         if command.joins_containers {
             keep_to_itself(&parsed)?;
         }
@@ -109,7 +111,7 @@ fn run(args: &[String]) -> u8 {
 }
 
 impl Global {
-    fn read(flags: &Flags, needs_state: bool) -> Result<Self, Failure> {
+    fn read(flags: &Flags, log: Rc<Log>, needs_state: bool) -> Result<Self, Failure> {
         let root = match flags.value("root") {
             Some(root) => PathBuf::from(root),
             None if needs_state => privileges::default_root()?,
@@ -123,7 +125,7 @@ impl Global {
         let systemd_cgroup = flags.has("systemd-cgroup") || manager == "systemd";
         let no_cgroup = manager == "disabled";
         let rootless = privileges::is_rootless(flags.value("rootless").unwrap_or("auto"))?;
-        Ok(Self { root, systemd_cgroup, no_cgroup, rootless })
+        Ok(Self { log, root, systemd_cgroup, no_cgroup, rootless })
     }
 }
 

@@ -156,6 +156,31 @@ fn capabilities_are_exactly_those_asked_for() {
 }
 
 #[test]
+fn capabilities_that_cannot_be_granted_are_left_out_with_a_warning() {
+    let mut bundle = Bundle::program(&["sleep", "1000"]);
+    let names = ["CAP_KILL", "CAP_TO_FLY"];
+    bundle.config["process"]["capabilities"] =
+        json!({"bounding": names, "effective": names, "permitted": names});
+    let log = bundle.path().join("log");
+    let logging = ["--log", log.to_str().unwrap(), "--log-format", "json"];
+    let run = bundle.runtime(&[&logging[..], &["run", "--detach", "ID"]].concat());
+    assert!(run.code == 0 && run.err.is_empty(), "{run:?}");
+    let text = std::fs::read_to_string(&log).unwrap();
+    let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+    assert_eq!(line["level"], "warning");
+    assert_eq!(line["msg"], "ignoring unknown or unavailable capabilities: [CAP_TO_FLY]");
+    // What the runtime itself does not have it cannot give either.
+    let exec = bundle.command(&["exec", "--cap", "CAP_SYS_TIME", &bundle.id, "true"]);
+    let mut without = std::process::Command::new("setpriv");
+    without.args(["--bounding-set", "-sys_time"]).arg(exec.get_program()).args(exec.get_args());
+    let out = without.output().unwrap();
+    let said = String::from_utf8(out.stderr).unwrap();
+    assert!(out.status.success(), "{said}");
+    assert!(said.contains("level=warning"), "{said}");
+    assert!(said.contains("capabilities: [CAP_SYS_TIME CAP_TO_FLY]"), "{said}");
+}
+
+#[test]
 fn a_user_has_its_groups_and_its_home() {
     let mut bundle = Bundle::script("id; echo $HOME; umask");
     assert!(bundle.run().ends_with("/root\n0022\n"));

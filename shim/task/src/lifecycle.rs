@@ -97,6 +97,9 @@ impl Server {
             let fields =
                 [("program", "runtime"), ("operation", what), ("us", &micros), ("error", error)];
             self.log_traced(Level::Debug, "worker done", &fields);
+            if let Some(warning) = result.as_ref().ok().and_then(|made| made.warning.as_deref()) {
+                self.log_traced(Level::Warning, warning, &fields[..2]);
+            }
             result
         })?;
         self.workers.insert(number, (worker, then));

@@ -81,7 +81,8 @@ impl Runtime {
                     stdio,
                     options,
                 };
-                made_of(linked(runtime_container::create(request))?)
+                let warning = request.warning();
+                Made { warning, ..made_of(linked(runtime_container::create(request))?) }
             }
             Self::Command(command) => command.create(bundle, id, mounts, stdio)?,
         };
@@ -121,8 +122,10 @@ impl Runtime {
                 let container = linked(Container::find(root, id))?;
                 let options = ExecOptions::default();
                 let request = ExecRequest { container, process, stdio, options };
+                let warning = request.warning();
                 let executed = linked(runtime_container::exec(request))?;
                 Ok(Made {
+                    warning,
                     pid: executed.pid,
                     pidfd: Some(executed.pidfd),
                     console: executed.console,

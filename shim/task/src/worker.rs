@@ -38,6 +38,8 @@ pub(crate) struct Made {
     pub(crate) waits_at_start: bool,
     /// The container has no pid namespace of its own: its processes survive its init.
     pub(crate) shares_pids: bool,
+    /// What was left out, for the worker's log.
+    pub(crate) warning: Option<String>,
     /// An encoded answer for the caller.
     pub(crate) payload: Vec<u8>,
 }
@@ -149,6 +151,8 @@ impl Worker {
             waits_at_start: outcome.waits_at_start,
             shares_pids: outcome.shares_pids,
             payload: outcome.payload,
+            // It has told it itself.
+            warning: None,
         }))
     }
 }

@@ -155,7 +155,7 @@ fn make(
         let bundle = prepared.bundle.display();
         Failure::Other(format!("bundle {bundle}: {}", io_reason(&error)))
     })?;
-    how(CreateRequest {
+    let request = CreateRequest {
         root: Path::new(&global.root),
         id,
         bundle: &bundle,
@@ -163,6 +163,9 @@ fn make(
         rootfs_mounts: &[],
         stdio: if prepared.wants_terminal { Stdio::Terminal } else { Stdio::Inherit },
         options: prepared.options,
-    })
-    .map_err(Failure::during(during))
+    };
+    if let Some(warning) = request.warning() {
+        global.log.warning(&warning);
+    }
+    how(request).map_err(Failure::during(during))
 }

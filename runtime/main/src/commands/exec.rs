@@ -32,6 +32,9 @@ pub(crate) fn exec(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
     let foreground = if is_detached { None } else { Some(Foreground::take_over()?) };
     let stdio = if process.terminal { Stdio::Terminal } else { Stdio::Inherit };
     let request = ExecRequest { container, process, stdio, options };
+    if let Some(warning) = request.warning() {
+        global.log.warning(&warning);
+    }
     let executed = runtime_container::exec(request).map_err(failed)?;
     match foreground {
         None => Ok(0),
