@@ -1,7 +1,7 @@
 //! A container's state on disk.
 //!
 //! ```text
-//! <root>/<id>/state.json    Record, replaced whole
+//! <root>/<id>/state.json    Record, replaced whole; who removes the container has it locked
 //!             start.sock    init listens here while it waits to be started
 //!             unmade.sock   the same socket until the container is made
 //!             seccomp.bpf   the compiled filter, for exec

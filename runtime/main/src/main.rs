@@ -36,6 +36,7 @@ static ALLOCATOR: kernel_sys::Arena = kernel_sys::Arena::new();
 /// What the flags before the command say.
 #[derive(Debug)]
 struct Global {
+    /// Where it tells what it does otherwise than asked.
     log: Rc<Log>,
     /// Where the state of containers is, for commands that have to do with any.
     root: PathBuf,
