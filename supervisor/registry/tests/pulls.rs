@@ -337,7 +337,7 @@ async fn a_client_that_goes_away_cancels_its_pull() {
     let reference = format!("{}/n:t", registry.address);
     let source = pack(&OciRegistry { reference: reference.clone(), resolver: None });
     let (_sender, mut progress) = supervisor.stream("p").await;
-    {
+    let told = {
         let pull = supervisor.transfer(request(&source, &store(&reference), "p"));
         tokio::pin!(pull);
         loop {
@@ -346,17 +346,20 @@ async fn a_client_that_goes_away_cancels_its_pull() {
                 message = progress.message() => {
                     let message: Progress = unpack(&message.unwrap().unwrap()).unwrap();
                     if message.event == "downloading" && message.progress > 0 {
-                        break;
+                        break message.progress.cast_unsigned();
                     }
                 }
             }
         }
-    }
+    };
     // The stream ends with the transfer.
     while let Ok(Some(_)) = progress.message().await {}
     let before = registry.asked_for(&digests[0]).len();
     assert!(before < 5, "{before}");
     assert!(supervisor.image(&reference).is_none());
     let ingests = supervisor.content.statuses(NAMESPACE).unwrap();
-    assert!(ingests.iter().any(|ingest| ingest.offset >= 1_000_000), "kept for the next try");
+    // What the client was told of is kept for the next try. How much that is by now depends on
+    // how the network cut it into pieces.
+    let kept: Vec<_> = ingests.iter().map(|ingest| ingest.offset).collect();
+    assert!(kept.iter().any(|&offset| offset >= told), "{told} told of, kept {kept:?}");
 }
