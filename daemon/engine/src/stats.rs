@@ -162,9 +162,8 @@ impl Shared {
         {
             fill_v2(&mut sample, metrics);
         }
-        sample.cpu_stats.system_cpu_usage = system_cpu_usage();
-        let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        sample.cpu_stats.online_cpus = u32::try_from(cpus).unwrap_or(u32::MAX);
+        let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+        (sample.cpu_stats.system_cpu_usage, sample.cpu_stats.online_cpus) = processors(&stat);
         let total = crate::system::memory_total();
         let limit = &mut sample.memory_stats.limit;
         if *limit == 0 || *limit > total {
@@ -369,19 +368,31 @@ const fn pids_stats(current: u64, limit: u64) -> PidsStats {
     PidsStats { current, limit: if limit == 0 { u64::MAX } else { limit } }
 }
 
-/// All CPU time since boot, of every state, in nanoseconds (proc_stat(5), the first line).
-fn system_cpu_usage() -> u64 {
+/// All CPU time since boot, of every state, in nanoseconds, and the number of processors that are
+/// on (proc_stat(5), the lines of `cpu`).
+fn processors(stat: &str) -> (u64, u32) {
     const TICK: u64 = 1_000_000_000 / 100;
-    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
-    let line = stat.lines().next().unwrap_or_default();
+    let mut lines = stat.lines().take_while(|line| line.starts_with("cpu"));
+    let all = lines.next().unwrap_or_default();
     // user nice system idle iowait irq softirq steal; guest times are in user already.
-    let ticks = line.split_whitespace().skip(1).take(8);
-    ticks.filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() * TICK
+    let ticks = all.split_whitespace().skip(1).take(8);
+    let time = ticks.filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() * TICK;
+    (time, lines.map(|_| 1).sum())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn processors_that_are_on_are_counted_with_their_time() {
+        let stat = "cpu  10 0 20 1000 5 0 1 4 3 0\ncpu0 5 0 10 500 2 0 1 2 3 0\n\
+                    cpu3 5 0 10 500 3 0 0 2 0 0\nintr 12 cpu\nctxt 7\n";
+        assert_eq!(processors(stat), (10_400_000_000, 2));
+        assert_eq!(processors(""), (0, 0));
+        let (time, count) = processors(&std::fs::read_to_string("/proc/stat").unwrap());
+        assert!(time > 0 && count > 0, "{time} {count}");
+    }
 
     #[test]
     fn cgroup_v1_figures_keep_their_names() {
@@ -400,11 +411,5 @@ mod tests {
         assert_eq!((sample.memory_stats.usage, sample.memory_stats.max_usage), (7, 9));
         assert_eq!(sample.memory_stats.stats.unwrap()["total_inactive_file"], 3);
         assert_eq!(sample.pids_stats.limit, u64::MAX);
-    }
-
-    #[test]
-    fn the_machines_cpu_time_only_grows() {
-        let first = system_cpu_usage();
-        assert!(first > 0 && system_cpu_usage() >= first);
     }
 }

@@ -95,7 +95,7 @@ impl Shared {
             architecture: std::env::consts::ARCH.to_owned(),
             index_server_address: INDEX_SERVER.to_owned(),
             registry_config: Some(registry_config(&settings)),
-            n_cpu: std::thread::available_parallelism().map_or(1, |n| n.get() as i64),
+            n_cpu: i64::from(processors()),
             mem_total: memory_total().cast_signed(),
             docker_root_dir: config.data_root.display().to_string(),
             name: self.facts.hostname.clone(),
@@ -257,6 +257,19 @@ pub(crate) fn version() -> VersionResponse {
         ]),
         kernel_version: kernel.trim().to_owned(),
         ..VersionResponse::default()
+    }
+}
+
+/// How many processors the daemon may use (`sched_getaffinity(2)`), and its containers with it.
+///
+/// Not `available_parallelism`: that counts the CPU quota of the daemon's own cgroup too, which its
+/// containers are not in.
+pub(crate) fn processors() -> u32 {
+    match rustix::thread::sched_getaffinity(None) {
+        Ok(set) => set.count(),
+        // More processors than its set holds.
+        Err(_) => std::thread::available_parallelism()
+            .map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX)),
     }
 }
 

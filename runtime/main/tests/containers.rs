@@ -169,11 +169,14 @@ fn capabilities_that_cannot_be_granted_are_left_out_with_a_warning() {
     let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
     assert_eq!(line["level"], "warning");
     assert_eq!(line["msg"], "ignoring unknown or unavailable capabilities: [CAP_TO_FLY]");
-    // What the runtime itself does not have it cannot give either.
-    let exec = bundle.command(&["exec", "--cap", "CAP_SYS_TIME", &bundle.id, "true"]);
-    let mut without = std::process::Command::new("setpriv");
-    without.args(["--bounding-set", "-sys_time"]).arg(exec.get_program()).args(exec.get_args());
-    let out = without.output().unwrap();
+    // What the runtime itself does not have it cannot give either. A bounding set is a thread's.
+    let mut exec = bundle.command(&["exec", "--cap", "CAP_SYS_TIME", &bundle.id, "true"]);
+    let without_sys_time = move || {
+        let sys_time = rustix::thread::CapabilitySet::SYS_TIME;
+        rustix::thread::remove_capability_from_bounding_set(sys_time).unwrap();
+        exec.output().unwrap()
+    };
+    let out = std::thread::spawn(without_sys_time).join().unwrap();
     let said = String::from_utf8(out.stderr).unwrap();
     assert!(out.status.success(), "{said}");
     assert!(said.contains("level=warning"), "{said}");

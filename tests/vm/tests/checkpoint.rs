@@ -120,6 +120,9 @@ const TCP: &str = "busybox nc -l -p 5000 -e cat & sleep 1; i=0; \
     while read word; do i=$((i+1)); echo $i > /data/n; done";
 /// With a lock in its hand.
 const LOCKED: &str = "/usr/bin/flock /data/lock sh -c 'i=0; while :; do i=$((i+1)); echo $i > /data/n; sleep 0.3; done'";
+/// Writing to a file whose first name is gone and whose second is not.
+const LINKED: &str = "exec 3> /data/first; busybox ln /data/first /data/second; busybox rm /data/first; \
+    i=0; while :; do i=$((i+1)); echo $i > /data/n; echo $i >&3; sleep 0.3; done";
 /// Connected to the machine's log.
 const LOGGING: &str = "busybox crond -f -c /tmp & i=0; \
     while :; do i=$((i+1)); echo $i > /data/n; sleep 0.3; done";
@@ -144,19 +147,39 @@ back() {
     counts $id $at
 }
 end() { runtime delete --force $1 || fail "delete $1"; }
-# needs FLAG BUNDLE: neither is there a checkpoint without the flag, nor a way back.
+# needs FLAG BUNDLE [FLAG]: there is no checkpoint without the flag; the last is that of the way back.
 needs() {
     begin $2 $2
     runtime checkpoint --image-path /tmp/without-$2 $2 > /dev/null 2>&1 && fail "$2 without $1"
     counts $2 $(count $2)
     runtime checkpoint $1 --image-path /tmp/image-$2 $2 || fail "checkpoint $1"
-    back $2 $1
+    back $2 $3
 }
 
-needs --tcp-established tcp; end tcp
-needs --file-locks locked
+needs --tcp-established tcp --tcp-established; end tcp
+needs --file-locks locked --file-locks
 flock -n /tmp/locked/data/lock true && fail "the lock is gone"
 end locked
+
+needs --link-remap linked
+[ $(tail -n 1 data/second) -gt $(head -n 1 data/second) ] || fail "the file is another"
+[ "$(ls data)" = "$(printf 'n\nsecond')" ] || fail "left of link-remap: $(ls data)"
+end linked
+
+# On a terminal that is the caller's.
+cp -a /payload/plain /tmp/shell; sed -i s/CONTAINER/shell/ /tmp/shell/config.json; cd /tmp/shell
+on_terminal() { (cd /payload/script; ./ld* --library-path . ./script -q -c "cd /tmp/shell; $1" $2) < /dev/null; }
+on_terminal "gantry-runtime --root /tmp/state run shell" /tmp/typed > /dev/null 2>&1 &
+counts shell 1
+runtime checkpoint --image-path /tmp/without-shell shell > /dev/null 2>&1 && fail "a terminal without --shell-job"
+counts shell $(count shell)
+runtime checkpoint --shell-job --image-path /tmp/image-shell shell || fail "checkpoint --shell-job"
+wait
+at=$(count shell)
+on_terminal "gantry-runtime --root /tmp/state restore --shell-job --image-path /tmp/image-shell shell" \
+    /tmp/typed-2 > /dev/null 2>&1 &
+counts shell $((at + 1)); touch data/end; wait
+grep -q "line $((at + 1))" /tmp/typed-2 || fail "shell: $(cat /tmp/typed-2)"
 
 begin plain dedup
 runtime checkpoint --pre-dump --image-path /tmp/image-before dedup || fail pre-dump
@@ -205,7 +228,7 @@ wait
 runtime state lazy && fail "the one of which all pages were taken is still there"
 counts lazier $(count lazier); end lazier
 busybox syslogd; until [ -e /dev/log ]; do sleep 0.1; done
-needs --ext-unix-sk logging; end logging
+needs --ext-unix-sk logging --ext-unix-sk; end logging
 [ -z "$(ls /tmp/state)" ] || fail "state is left"
 [ -z "$(ls -d /sys/fs/cgroup/gantry/*/ 2>/dev/null)" ] || fail "a cgroup is left"
 echo whole
@@ -216,9 +239,13 @@ echo whole
 fn each_flag_of_runcs_has_its_effect() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let mut machine = Machine::bare().with_programs().with_criu();
-    for (name, script) in
-        [("plain", COUNTING), ("tcp", TCP), ("locked", LOCKED), ("logging", LOGGING)]
-    {
+    for (name, script) in [
+        ("plain", COUNTING),
+        ("tcp", TCP),
+        ("locked", LOCKED),
+        ("linked", LINKED),
+        ("logging", LOGGING),
+    ] {
         let place = folder.path().join(name);
         fs::create_dir(&place).expect("create folder");
         counting(&place, false, script);
@@ -243,6 +270,10 @@ fn each_flag_of_runcs_has_its_effect() {
         }
         machine = machine.with(name, &place);
     }
-    let printed = machine.run(FLAGS);
+    let script = folder.path().join("script");
+    fs::create_dir(&script).expect("create folder");
+    let copy = "cp -L $(which script) $(ldd $(which script) | grep -o '/[^ ]*') $1";
+    let _ = output_of(Command::new("sh").args(["-c", copy, "sh"]).arg(&script));
+    let printed = machine.with("script", &script).run(FLAGS);
     assert!(printed.ends_with("whole\n"), "{printed}");
 }

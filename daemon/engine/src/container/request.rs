@@ -221,8 +221,8 @@ fn check_resources(host: &HostConfig) -> Result<()> {
             "Conflicting options: Nano CPUs and {other} cannot both be set"
         )));
     }
-    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    if host.nano_cpus > i64::try_from(cpus).unwrap_or(i64::MAX).saturating_mul(1_000_000_000) {
+    let cpus = crate::system::processors();
+    if host.nano_cpus > i64::from(cpus) * 1_000_000_000 {
         return Err(Error::Invalid(format!(
             "range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available"
         )));
