@@ -166,21 +166,6 @@ needs --link-remap linked
 [ "$(ls data)" = "$(printf 'n\nsecond')" ] || fail "left of link-remap: $(ls data)"
 end linked
 
-# On a terminal that is the caller's.
-cp -a /payload/plain /tmp/shell; sed -i s/CONTAINER/shell/ /tmp/shell/config.json; cd /tmp/shell
-on_terminal() { (cd /payload/script; ./ld* --library-path . ./script -q -c "cd /tmp/shell; $1" $2) < /dev/null; }
-on_terminal "gantry-runtime --root /tmp/state run shell" /tmp/typed > /dev/null 2>&1 &
-counts shell 1
-runtime checkpoint --image-path /tmp/without-shell shell > /dev/null 2>&1 && fail "a terminal without --shell-job"
-counts shell $(count shell)
-runtime checkpoint --shell-job --image-path /tmp/image-shell shell || fail "checkpoint --shell-job"
-wait
-at=$(count shell)
-on_terminal "gantry-runtime --root /tmp/state restore --shell-job --image-path /tmp/image-shell shell" \
-    /tmp/typed-2 > /dev/null 2>&1 &
-counts shell $((at + 1)); touch data/end; wait
-grep -q "line $((at + 1))" /tmp/typed-2 || fail "shell: $(cat /tmp/typed-2)"
-
 begin plain dedup
 runtime checkpoint --pre-dump --image-path /tmp/image-before dedup || fail pre-dump
 runtime checkpoint --auto-dedup --parent-path ../image-before --image-path /tmp/image-dedup dedup || fail dedup
@@ -270,10 +255,6 @@ fn each_flag_of_runcs_has_its_effect() {
         }
         machine = machine.with(name, &place);
     }
-    let script = folder.path().join("script");
-    fs::create_dir(&script).expect("create folder");
-    let copy = "cp -L $(which script) $(ldd $(which script) | grep -o '/[^ ]*') $1";
-    let _ = output_of(Command::new("sh").args(["-c", copy, "sh"]).arg(&script));
-    let printed = machine.with("script", &script).run(FLAGS);
+    let printed = machine.run(FLAGS);
     assert!(printed.ends_with("whole\n"), "{printed}");
 }
