@@ -5,7 +5,10 @@
 //! wait; no configuration, no protocol, no record, no security profile. The program is
 //! single-threaded, and works in network and mount namespaces of its own.
 //!
-//! `bench-floor [--runs N] [--json] [--lower DIRECTORY] [--scratch DIRECTORY]`
+//! `bench-floor [--runs N] [--json] [--on-request] [--lower DIRECTORY] [--scratch DIRECTORY]`
+//!
+//! With `--on-request` it does one run for each line of its input, and prints that run's steps as a
+//! line of JSON: who asks can let others run in between.
 
 #![forbid(unsafe_code)]
 
@@ -28,7 +31,9 @@ const REST: Duration = Duration::from_millis(50);
 
 struct Options {
     runs: usize,
+    /// A table otherwise.
     json: bool,
+    on_request: bool,
     lower: Option<PathBuf>,
     scratch: PathBuf,
 }
@@ -42,7 +47,31 @@ fn main() -> Result<()> {
     let result = measure(&options, &scratch);
     let _ = cgroups::remove_parent();
     std::fs::remove_dir_all(&scratch).with_context(|| format!("remove {}", scratch.display()))?;
-    let steps = result?;
+    result
+}
+
+fn measure(options: &Options, scratch: &Path) -> Result<()> {
+    let lower = match &options.lower {
+        Some(lower) => lower.clone(),
+        None => busybox_root(&scratch.join("lower"))?,
+    };
+    let bridge = Bridge::create()?;
+    cgroups::create_parent()?;
+    let container = |run| Container { lower: &lower, scratch, run, bridge: &bridge };
+    if options.on_request {
+        for (run, line) in std::io::stdin().lines().enumerate() {
+            line?;
+            let mut steps = Steps::default();
+            container(run).run(&mut steps)?;
+            println!("{}", steps.to_json());
+        }
+        return Ok(());
+    }
+    let mut steps = Steps::default();
+    for run in 0..options.runs {
+        std::thread::sleep(REST);
+        container(run).run(&mut steps)?;
+    }
     if options.json {
         println!("{}", steps.to_json());
     } else {
@@ -51,33 +80,20 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn measure(options: &Options, scratch: &Path) -> Result<Steps> {
-    let lower = match &options.lower {
-        Some(lower) => lower.clone(),
-        None => busybox_root(&scratch.join("lower"))?,
-    };
-    let bridge = Bridge::create()?;
-    cgroups::create_parent()?;
-    let mut steps = Steps::default();
-    for run in 0..options.runs {
-        std::thread::sleep(REST);
-        Container { lower: &lower, scratch, run, bridge: &bridge }.run(&mut steps)?;
-    }
-    Ok(steps)
-}
-
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
-    let mut options =
-        Options { runs: 50, json: false, lower: None, scratch: PathBuf::from("/var/tmp") };
+    let scratch = PathBuf::from("/var/tmp");
+    let mut options = Options { runs: 50, json: false, on_request: false, lower: None, scratch };
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().with_context(|| format!("{argument} wants a value"));
         match argument.as_str() {
             "--runs" => options.runs = value()?.parse().context("--runs wants a number")?,
             "--json" => options.json = true,
+            "--on-request" => options.on_request = true,
             "--lower" => options.lower = Some(value()?.into()),
             "--scratch" => options.scratch = value()?.into(),
             _ => bail!(
-                "usage: bench-floor [--runs N] [--json] [--lower DIRECTORY] [--scratch DIRECTORY]"
+                "usage: bench-floor [--runs N] [--json] [--on-request] [--lower DIRECTORY] \
+                 [--scratch DIRECTORY]"
             ),
         }
     }

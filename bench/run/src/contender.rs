@@ -11,6 +11,8 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 /// Runs of each contender that are not counted.
@@ -22,20 +24,34 @@ const REST: Duration = Duration::from_millis(100);
 /// Something that is done again and again.
 pub(crate) struct Contender<'a> {
     pub(crate) name: &'static str,
-    /// One run; runs have numbers, for names that must differ.
-    pub(crate) job: Box<dyn Fn(usize) -> Result<()> + Sync + 'a>,
-    /// What the thread that does it enters first: a child is born where its parent is.
-    pub(crate) place: Place,
+    /// One run, and how long it took; runs have numbers, for names that must differ.
+    job: Box<dyn Fn(usize) -> Result<Duration> + Sync + 'a>,
+    /// What the thread that does it is in: a child is born where its parent is.
+    place: Place,
 }
 
-impl Contender<'_> {
-    /// One run in the contender's place, from its start to its end.
-    fn time(&self, run: usize) -> Result<Duration> {
-        self.place.within(|| {
+impl<'a> Contender<'a> {
+    /// One whose runs are timed here.
+    pub(crate) fn new(
+        name: &'static str,
+        place: Place,
+        job: impl Fn(usize) -> Result<()> + Sync + 'a,
+    ) -> Self {
+        let by_the_clock = move |run| {
             let start = Instant::now();
-            (self.job)(run).with_context(|| self.name)?;
+            job(run)?;
             Ok(start.elapsed())
-        })
+        };
+        Self::that_tells(name, place, by_the_clock)
+    }
+
+    /// One that tells how long its runs took.
+    pub(crate) fn that_tells(
+        name: &'static str,
+        place: Place,
+        job: impl Fn(usize) -> Result<Duration> + Sync + 'a,
+    ) -> Self {
+        Self { name, job: Box::new(job), place }
     }
 }
 
@@ -110,19 +126,58 @@ pub(crate) fn take_turns_of(
     turns: usize,
     times: &[usize],
 ) -> Result<Vec<Samples>> {
-    /// Of all runs of this program: no id comes twice.
-    static NUMBERS: AtomicUsize = AtomicUsize::new(0);
-    let mut samples = vec![Samples::default(); contenders.len()];
-    for turn in 0..turns {
-        for index in order(contenders.len(), turn) {
-            for _ in 0..times[index] {
-                std::thread::sleep(REST);
-                let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-                samples[index].add(contenders[index].time(number)?);
+    std::thread::scope(|scope| {
+        let workers: Vec<Worker> =
+            contenders.iter().map(|contender| Worker::start(scope, contender)).collect();
+        let mut samples = vec![Samples::default(); contenders.len()];
+        for turn in 0..turns {
+            for index in order(contenders.len(), turn) {
+                for _ in 0..times[index] {
+                    std::thread::sleep(REST);
+                    let time = workers[index].run().with_context(|| contenders[index].name)?;
+                    samples[index].add(time);
+                }
             }
         }
+        Ok(samples)
+    })
+}
+
+/// A contender's thread. It stays in the contender's place, so that none of its runs comes right after
+/// the making of a mount namespace, which the kernel is still busy with for a while.
+struct Worker {
+    orders: Sender<usize>,
+    times: Receiver<Result<Duration>>,
+}
+
+impl Worker {
+    fn start<'scope, 'a: 'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        contender: &'scope Contender<'a>,
+    ) -> Self {
+        let (orders, to_do) = mpsc::channel();
+        let (done, times) = mpsc::channel();
+        scope.spawn(move || {
+            let mut entered = contender.place.enter();
+            for number in to_do {
+                let result = std::mem::replace(&mut entered, Ok(()));
+                if done.send(result.and_then(|()| (contender.job)(number))).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { orders, times }
     }
-    Ok(samples)
+
+    /// One run.
+    fn run(&self) -> Result<Duration> {
+        /// Of all runs of this program: no id comes twice.
+        static NUMBERS: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        let ended = "a timed run panicked";
+        self.orders.send(number).context(ended)?;
+        self.times.recv().context(ended)?
+    }
 }
 
 /// How often each contender runs in a turn, by how long it took before: those are fast that take

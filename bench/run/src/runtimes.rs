@@ -5,16 +5,21 @@ use crate::contender::{Contender, Place, run_to_success, take_turns, take_turns_
 use crate::options::Options;
 use crate::report::{Report, Row};
 use crate::samples::Samples;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::Value;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 use tests_harness::{newest, program};
 
 /// Containers in one row of lives, and at once.
 const LIVES: usize = 100;
+/// How many such rows.
+const ROWS: usize = 3;
 /// How often those are made at once.
-const CROWDS: usize = 3;
+const CROWDS: usize = 5;
 
 /// A runtime and where it keeps its state.
 pub(crate) struct Runtime {
@@ -45,11 +50,8 @@ impl Runtime {
         &'a self,
         job: impl Fn(&Self, usize) -> Result<()> + Sync + 'a,
     ) -> Contender<'a> {
-        Contender {
-            name: self.name,
-            job: Box::new(move |run| job(self, run)),
-            place: Place { network: None, without_unified: true },
-        }
+        let place = Place { network: None, without_unified: true };
+        Contender::new(self.name, place, move |run| job(self, run))
     }
 }
 
@@ -90,14 +92,15 @@ fn runs(
 ) -> Result<()> {
     let bundle = bundles.of("run", &["/bin/true"])?;
     let bundle = bundle.to_str().context("a path of UTF-8")?;
-    let contenders = contenders(runtimes, |runtime, run| {
+    let floor = Floor::start()?;
+    let mut contenders = contenders(runtimes, |runtime, run| {
         let id = format!("bench-{run}");
         run_to_success(&mut runtime.command(&["run", "--bundle", bundle, &id]))
     });
+    contenders.push(Contender::that_tells("floor", Place::default(), |_| floor.run()));
     let samples = take_turns(&contenders, options.runs, options.fast_runs)?;
-    let mut rows = rows(runtimes, samples);
-    rows.push(Row { name: "floor", samples: floor(options.runs * options.fast_runs)? });
-    report.times("`run` of a bundle, runtime alone", "crun", rows);
+    let rows = contenders.iter().zip(samples).map(|(c, samples)| Row { name: c.name, samples });
+    report.times("`run` of a bundle, runtime alone", "crun", rows.collect());
     Ok(())
 }
 
@@ -106,7 +109,7 @@ fn lives(bundles: &Bundles, runtimes: &[Runtime], report: &mut Report) -> Result
     let bundle = bundles.of("life", &["/bin/true"])?;
     let contenders =
         contenders(runtimes, |runtime, run| runtime.live(&bundle, &format!("bench-{run}")));
-    let samples = take_turns_of(&contenders, LIVES / 10, &vec![10; runtimes.len()])?;
+    let samples = take_turns_of(&contenders, ROWS, &vec![LIVES; runtimes.len()])?;
     let title = "`create`, `start`, `delete`, 100 in sequence, each";
     report.times(title, "crun", rows(runtimes, samples));
     Ok(())
@@ -171,22 +174,45 @@ fn rows(runtimes: &[Runtime], samples: Vec<Samples>) -> Vec<Row> {
     runtimes.iter().zip(samples).map(|(r, samples)| Row { name: r.name, samples }).collect()
 }
 
-/// What the kernel alone takes, with a network namespace but nothing in it, as in the bundle.
-fn floor(runs: usize) -> Result<Samples> {
-    let program = std::env::current_exe()?.with_file_name("bench-floor");
-    let mut command = Command::new(&program);
-    let output = command
-        .args(["--json", "--runs", &runs.to_string()])
-        .output()
-        .with_context(|| format!("start {} (cargo build -p bench-floor)", program.display()))?;
-    if !output.status.success() {
-        bail!("bench-floor: {}", String::from_utf8_lossy(&output.stderr));
+/// What the kernel alone takes, with a network namespace but nothing in it, as in the bundle:
+/// `bench-floor`, which does a run for each line that it is given.
+struct Floor {
+    process: Child,
+    /// Lines to it and from it; the first is gone once it has been told to end.
+    lines: Mutex<(Option<ChildStdin>, BufReader<ChildStdout>)>,
+}
+
+impl Floor {
+    fn start() -> Result<Self> {
+        let program = std::env::current_exe()?.with_file_name("bench-floor");
+        let mut command = Command::new(&program);
+        command.arg("--on-request").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command
+            .spawn()
+            .with_context(|| format!("start {} (cargo build -p bench-floor)", program.display()))?;
+        let (input, output) = process.stdin.take().zip(process.stdout.take()).context("pipes")?;
+        Ok(Self { process, lines: Mutex::new((Some(input), BufReader::new(output))) })
     }
-    let steps: Value = serde_json::from_slice(&output.stdout)?;
-    let times = |name: &str| -> Result<Vec<f64>> {
-        let list = steps[name].as_array().with_context(|| format!("no step {name:?}"))?;
-        Ok(list.iter().filter_map(Value::as_f64).collect())
-    };
-    let (total, namespace) = (times("total, network ready")?, times("new network namespace")?);
-    Ok(Samples::from_milliseconds(total.iter().zip(&namespace).map(|(a, b)| a + b)))
+
+    /// One run, as long as it says that its steps took.
+    fn run(&self) -> Result<Duration> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let (input, output) = &mut *lines;
+        input.as_mut().context("bench-floor has ended")?.write_all(b"run\n")?;
+        let mut line = String::new();
+        output.read_line(&mut line)?;
+        let steps: Value = serde_json::from_str(&line).context("bench-floor has failed")?;
+        let step = |name: &str| {
+            steps[name][0].as_f64().with_context(|| format!("no step {name:?} of bench-floor"))
+        };
+        let milliseconds = step("total, network ready")? + step("new network namespace")?;
+        Ok(Duration::from_secs_f64(milliseconds / 1e3))
+    }
+}
+
+impl Drop for Floor {
+    fn drop(&mut self) {
+        self.lines.get_mut().unwrap_or_else(PoisonError::into_inner).0 = None;
+        let _ = self.process.wait();
+    }
 }

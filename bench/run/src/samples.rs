@@ -10,6 +10,7 @@ impl Samples {
         self.0.push(time);
     }
 
+    #[cfg(test)]
     pub(crate) fn from_milliseconds(times: impl IntoIterator<Item = f64>) -> Self {
         Self(times.into_iter().map(|time| Duration::from_secs_f64(time / 1e3)).collect())
     }
