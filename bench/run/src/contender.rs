@@ -17,9 +17,11 @@ use std::time::{Duration, Instant};
 
 /// Runs of each contender that are not counted.
 const WARM_UP: usize = 3;
-/// Before each run, so that nobody pays for what another left to be torn down; what we leave is
+/// Before each run, so that none pays for what the last one left to be torn down; what we leave is
 /// measured on its own.
 const REST: Duration = Duration::from_millis(100);
+/// The same, where the last one was another contender's: the newest runc's leave more than that.
+const CHANGE: Duration = Duration::from_millis(500);
 
 /// Something that is done again and again.
 pub(crate) struct Contender<'a> {
@@ -132,6 +134,7 @@ pub(crate) fn take_turns_of(
         let mut samples = vec![Samples::default(); contenders.len()];
         for turn in 0..turns {
             for index in order(contenders.len(), turn) {
+                std::thread::sleep(CHANGE);
                 for _ in 0..times[index] {
                     std::thread::sleep(REST);
                     let time = workers[index].run().with_context(|| contenders[index].name)?;

@@ -9,7 +9,7 @@ Usage: cargo xtask bench [OPTIONS]
 Options:
   --runs N          Turns, in each of which every contender runs (default 30)
   --fast-runs N     Runs in each turn of contenders that take less than 100 ms, or than a fifth of the
-                    slowest one's time (default 20): their p99 is of many runs for little time
+                    slowest one's time (default 10): their p99 is of many runs for little time
   --newest          Also the newest dockerd and runc, built from their Go modules where they are
                     not in ~/.cache/gantry-peers/bin
   --sequence N      Runs one after the other with an empty pool (default 100)
@@ -75,7 +75,7 @@ impl Options {
     pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>> {
         let mut options = Self {
             runs: 30,
-            fast_runs: 20,
+            fast_runs: 10,
             newest: false,
             sequence: 100,
             sections: SECTIONS.iter().map(|(_, section)| *section).collect(),
@@ -139,7 +139,7 @@ mod tests {
     fn sections_can_be_chosen_and_wrong_words_are_refused() {
         let options = parse("--runs 5 --newest --only memory,whole").unwrap().unwrap();
         assert_eq!(options.sections, [Section::Memory, Section::Whole]);
-        assert_eq!((options.runs, options.fast_runs, options.newest), (5, 20, true));
+        assert_eq!((options.runs, options.fast_runs, options.newest), (5, 10, true));
         assert!(parse("--help").unwrap().is_none());
         let options = parse("--runtimes crun --config /x").unwrap().unwrap();
         assert_eq!((options.runtimes, options.config), (vec!["crun".into()], Some("/x".into())));
