@@ -215,6 +215,21 @@ fn a_bridge_with_a_veth_into_another_namespace_is_seen_by_ip() {
 }
 
 #[test]
+fn a_link_that_may_not_move_stays_on() {
+    in_new_namespace(|| {
+        output_of("ip", &["link", "set", "lo", "up"]);
+        let mut routes = RouteSocket::open().unwrap();
+        in_new_namespace(|| {
+            let inside = File::open("/proc/thread-self/ns/net").unwrap();
+            let mut changes = Changes::new();
+            changes.move_link(1, inside.as_fd(), "moved");
+            assert!(routes.apply(&changes).is_err());
+        });
+        assert!(output_of("ip", &["link", "show", "lo"]).contains("LOOPBACK,UP"));
+    });
+}
+
+#[test]
 fn a_link_moves_under_another_name_with_the_addresses_of_both_families() {
     in_new_namespace(|| {
         output_of("ip", &["link", "add", "away", "type", "veth", "peer", "name", "other"]);
@@ -229,7 +244,6 @@ fn a_link_moves_under_another_name_with_the_addresses_of_both_families() {
         in_new_namespace(|| {
             let inside = File::open("/proc/thread-self/ns/net").unwrap();
             let mut changes = Changes::new();
-            changes.set_link_down(link.index);
             changes.move_link(link.index, inside.as_fd(), "here");
             routes.apply(&changes).unwrap();
             let mut own = RouteSocket::open().unwrap();

@@ -41,7 +41,7 @@ pub(crate) fn move_in(
     let mut sockets = (open()?, inside);
     for (name, device) in devices {
         move_one(&mut sockets, name, inner_name(name, device), network)
-            .map_err(|error| Error::NetDevice { name: name.clone(), reason: error.to_string() })?;
+            .map_err(|reason| Error::NetDevice { name: name.clone(), reason })?;
     }
     Ok(())
 }
@@ -55,23 +55,28 @@ fn move_one(
     name: &str,
     inner_name: &str,
     network: BorrowedFd<'_>,
-) -> Result<(), kernel_netlink::Error> {
-    let missing = || kernel_netlink::Error::Malformed("no such network device");
-    let link = outside.link(name)?.ok_or_else(missing)?;
-    // Before it is switched off, which takes those of IPv6.
-    let addresses = outside.interface_addresses(link.index)?;
+) -> Result<(), String> {
+    let text = |error: kernel_netlink::Error| error.to_string();
+    let missing = || format!("there is no {name}");
+    let link = outside.link(name).map_err(text)?.ok_or_else(missing)?;
+    if inside.link(inner_name).map_err(text)?.is_some() {
+        // The kernel may find out only when it has moved the device.
+        return Err(format!("there is a {inner_name} in the container already"));
+    }
+    // Before they are lost.
+    let addresses = outside.interface_addresses(link.index).map_err(text)?;
     let mut changes = Changes::new();
-    changes.set_link_down(link.index);
+    // The kernel switches it off once nothing can fail any more: what cannot move stays as it was.
     // Renamed by the same message: under its old name it might meet another there.
     changes.move_link(link.index, network, inner_name);
-    outside.apply(&changes)?;
-    let index = inside.link(inner_name)?.ok_or_else(missing)?.index;
+    outside.apply(&changes).map_err(text)?;
+    let index = inside.link(inner_name).map_err(text)?.ok_or_else(missing)?.index;
     let mut changes = Changes::new();
     for address in addresses.iter().filter(|address| address.is_permanent && address.is_global) {
         changes.add_interface_address(index, address);
     }
     changes.set_link_up(index);
-    inside.apply(&changes)
+    inside.apply(&changes).map_err(text)
 }
 
 fn open() -> Result<RouteSocket, Error> {

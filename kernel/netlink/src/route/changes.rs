@@ -199,14 +199,7 @@ impl Changes {
         );
     }
 
-    /// Switches a link off, by index; its IPv6 addresses go.
-    pub fn set_link_down(&mut self, index: u32) {
-        let mut header = link_header(index, false);
-        header[12..16].copy_from_slice(&IFF_UP.to_ne_bytes());
-        self.push(format!("switch link {index} off"), SET_LINK, 0, &header, |_| ());
-    }
-
-    /// Moves a link that is off into another namespace, where it has this name.
+    /// Moves a link into another namespace, where it has this name and is off.
     pub fn move_link(&mut self, index: u32, netns: BorrowedFd<'_>, name: &str) {
         let what = format!("move link {index} to another namespace as {name}");
         self.push(what, SET_LINK, 0, &link_header(index, false), |attributes| {

@@ -192,6 +192,14 @@ fn a_network_device_moves_in_with_its_addresses_under_its_new_name() {
     succeed("ip", &["address", "add", "192.0.2.9/24", "dev", &name]);
     succeed("ip", &["address", "add", "2001:db8::9/64", "nodad", "dev", &name]);
     succeed("ip", &["link", "set", &name, "up"]);
+    // What cannot move stays as it was.
+    bundle.config["linux"]["netDevices"] = json!({&name: {"name": "lo"}});
+    let taken = bundle.runtime(&["run", "ID"]);
+    assert!(taken.err.contains("there is a lo in the container already"), "{taken:?}");
+    let outside = succeed("ip", &["address", "show", "dev", &name]);
+    for part in ["192.0.2.9/24", "2001:db8::9/64", ",UP"] {
+        assert!(outside.contains(part), "{part} is not in {outside}");
+    }
     bundle.config["linux"]["netDevices"] = json!({&name: {"name": "inner"}});
     bundle.config["linux"]["sysctl"] = json!({"net.ipv4.conf.inner.forwarding": "1"});
     let ended = bundle.runtime(&["run", "ID"]);
