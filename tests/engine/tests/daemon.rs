@@ -2,10 +2,12 @@
 
 #![forbid(unsafe_code)]
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 use tests_engine::Stage;
 use tests_harness::daemon::signal;
-use tests_harness::{Daemon, wait};
+use tests_harness::{Daemon, output_of, wait};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -43,6 +45,52 @@ fn settings_are_reloaded_and_a_bad_file_changes_nothing() {
     wait::until("what is no longer set to go", LIMIT, || {
         if registry.exists() { Err(labels()) } else { Ok(()) }
     });
+}
+
+/// A cgroup in which the processes may use half a processor together.
+struct HalfAProcessor(PathBuf);
+
+impl HalfAProcessor {
+    fn for_process(pid: u32) -> Self {
+        let v1 = Path::new("/sys/fs/cgroup/cpu");
+        let (parent, limits) = if v1.exists() {
+            (v1, &[("cpu.cfs_period_us", "100000"), ("cpu.cfs_quota_us", "50000")][..])
+        } else {
+            std::fs::write("/sys/fs/cgroup/cgroup.subtree_control", "+cpu").unwrap();
+            (Path::new("/sys/fs/cgroup"), &[("cpu.max", "50000 100000")][..])
+        };
+        let folder = Self(parent.join(format!("gantry-test-half-{pid}")));
+        std::fs::create_dir(&folder.0).unwrap();
+        for (file, value) in limits {
+            std::fs::write(folder.0.join(file), value).unwrap();
+        }
+        std::fs::write(folder.0.join("cgroup.procs"), pid.to_string()).unwrap();
+        folder
+    }
+}
+
+impl Drop for HalfAProcessor {
+    fn drop(&mut self) {
+        let processes = std::fs::read_to_string(self.0.join("cgroup.procs")).unwrap_or_default();
+        for process in processes.lines() {
+            let _ = std::fs::write(self.0.with_file_name("cgroup.procs"), process);
+        }
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn a_daemon_of_half_a_processor_gives_containers_all_of_them() {
+    let stage = Stage::with(&["busybox"]);
+    let client = &stage.real_client();
+    let _half = HalfAProcessor::for_process(stage.daemon.pid());
+    let all = output_of(&mut Command::new("nproc"));
+    let all = all.trim();
+    assert_eq!(client.ok(&["info", "-f", "{{.NCPU}}"]).trim(), all);
+    let _ = client.ok(&["run", "--rm", "--cpus", all, "busybox", "true"]);
+    let (code, text) = client.fails(&["run", "--rm", "--cpus", "5000", "busybox", "true"]);
+    assert_eq!(code, 125);
+    assert!(text.contains(&format!("as there are only {all} CPUs available")), "{text}");
 }
 
 #[test]
