@@ -1,5 +1,6 @@
 //! Device rules: which devices a cgroup's processes may use.
 
+use crate::Error;
 use base_oci::runtime::{DeviceKind, DeviceRule};
 
 /// One rule with everything in place; `None` is any number.
@@ -37,6 +38,45 @@ impl Access {
         }
         Self { read: text.contains('r'), write: text.contains('w'), mknod: text.contains('m') }
     }
+
+    const NONE: Self = Self { read: false, write: false, mknod: false };
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            read: self.read && other.read,
+            write: self.write && other.write,
+            mknod: self.mknod && other.mknod,
+        }
+    }
+
+    fn without(self, other: Self) -> Self {
+        Self {
+            read: self.read && !other.read,
+            write: self.write && !other.write,
+            mknod: self.mknod && !other.mknod,
+        }
+    }
+}
+
+impl Rule {
+    /// Whether it is for all that the other is for.
+    fn covers(&self, other: &Self) -> bool {
+        let covers = |own: Option<u32>, other: Option<u32>| own.is_none() || own == other;
+        self.kind == other.kind
+            && covers(self.major, other.major)
+            && covers(self.minor, other.minor)
+    }
+
+    /// Whether some device is meant by both, for some use.
+    fn meets(&self, other: &Self) -> bool {
+        let meets = |own: Option<u32>, other: Option<u32>| {
+            own.zip(other).is_none_or(|(own, other)| own == other)
+        };
+        self.kind == other.kind
+            && meets(self.major, other.major)
+            && meets(self.minor, other.minor)
+            && self.access.and(other.access) != Access::NONE
+    }
 }
 
 const fn character(major: u32, minor: Option<u32>) -> Rule {
@@ -50,7 +90,7 @@ const fn mknod_only(kind: Kind) -> Rule {
 
 /// What every container may use, whatever its configuration says: the default devices, terminals,
 /// tun, and making (not opening) any device file. runc's list.
-const ALWAYS: [Rule; 12] = [
+const ALWAYS: [Rule; 11] = [
     mknod_only(Kind::Character),
     mknod_only(Kind::Block),
     character(1, Some(3)),
@@ -61,9 +101,20 @@ const ALWAYS: [Rule; 12] = [
     character(1, Some(9)),
     character(136, None),
     character(5, Some(2)),
-    character(5, Some(1)),
     character(10, Some(200)),
 ];
+
+/// Refuses rules for what is no device.
+pub(crate) fn check(rules: &[DeviceRule]) -> Result<(), Error> {
+    let wrong = rules.iter().find_map(|rule| match rule.kind {
+        Some(DeviceKind::Fifo) => Some("p"),
+        Some(DeviceKind::Unbuffered) => Some("u"),
+        _ => None,
+    });
+    wrong.map_or(Ok(()), |kind| {
+        Err(Error::Invalid { what: "cgroup device type", value: kind.to_owned() })
+    })
+}
 
 /// The rules that count, in order: whether everything is allowed to begin with, and the rest.
 /// A rule for all devices makes those before it meaningless; without one, nothing is allowed.
@@ -87,11 +138,48 @@ pub(crate) fn effective(rules: &[DeviceRule]) -> (bool, Vec<Rule>) {
     (everything, list)
 }
 
+/// The same for cgroup v1, which has a list of exceptions from what is allowed or denied to begin
+/// with, and takes back an exception only as it was made: what the exceptions are in the end.
+///
+/// # Errors
+/// Where a rule is to take back a part of an exception for several devices.
+pub(crate) fn exceptions(rules: &[DeviceRule]) -> Result<(bool, Vec<Rule>), Error> {
+    let (everything, rules) = effective(rules);
+    let mut list: Vec<Rule> = Vec::with_capacity(rules.len());
+    for rule in rules.into_iter().flat_map(of_each_kind) {
+        if rule.allow != everything {
+            list.push(rule);
+            continue;
+        }
+        for exception in list.iter_mut().filter(|exception| exception.meets(&rule)) {
+            if rule.covers(exception) {
+                exception.access = exception.access.without(rule.access);
+            } else if !ALWAYS.contains(&rule) {
+                let what = "cannot punch hole in existing wildcard rule: device rule";
+                return Err(Error::Invalid { what, value: crate::v1::line(&rule) });
+            }
+        }
+        list.retain(|exception| exception.access != Access::NONE);
+    }
+    Ok((everything, list))
+}
+
+/// cgroup v1 takes a rule for all kinds for one for everything, whatever else is said in it.
+fn of_each_kind(rule: Rule) -> impl Iterator<Item = Rule> {
+    let kinds: &[Kind] = match rule.kind {
+        Kind::All => &[Kind::Block, Kind::Character],
+        Kind::Block => &[Kind::Block],
+        Kind::Character => &[Kind::Character],
+    };
+    kinds.iter().map(move |&kind| Rule { kind, ..rule })
+}
+
 fn parse(rule: &DeviceRule) -> Rule {
     let number = |number: Option<i64>| number.and_then(|number| u32::try_from(number).ok());
     Rule {
         allow: rule.allow,
         kind: match rule.kind {
+            // Those that are no devices are refused by `check`.
             None | Some(DeviceKind::All | DeviceKind::Fifo) => Kind::All,
             Some(DeviceKind::Block) => Kind::Block,
             Some(DeviceKind::Character | DeviceKind::Unbuffered) => Kind::Character,
@@ -125,6 +213,38 @@ mod tests {
             rule(true, Some(DeviceKind::All), "rwm"),
         ]);
         assert!(everything && rules.is_empty());
+    }
+
+    fn numbered(allow: bool, major: i64, minor: Option<i64>, access: &str) -> DeviceRule {
+        DeviceRule { major: Some(major), minor, ..rule(allow, Some(DeviceKind::Character), access) }
+    }
+
+    #[test]
+    fn exceptions_are_taken_back_or_refused_and_never_stay() {
+        let in_the_end = |rules: &[DeviceRule]| {
+            let list = exceptions(rules).unwrap().1;
+            let own = list.into_iter().filter(|rule| !ALWAYS.contains(rule));
+            own.map(|rule| crate::v1::line(&rule)).collect::<Vec<_>>()
+        };
+        let one = numbered(true, 10, Some(237), "rwm");
+        assert_eq!(
+            in_the_end(&[one.clone(), numbered(false, 10, Some(237), "w")]),
+            ["c 10:237 rm"]
+        );
+        assert!(in_the_end(&[one.clone(), numbered(false, 10, None, "rwm")]).is_empty());
+        let hole = [numbered(true, 10, None, "rwm"), numbered(false, 10, Some(237), "rwm")];
+        assert!(exceptions(&hole).unwrap_err().to_string().contains("cannot punch hole"));
+        // The default devices are no reason to refuse a rule that takes them.
+        let all = rule(true, None, "rwm");
+        assert_eq!(in_the_end(&[all, numbered(false, 1, None, "rwm")]), ["c 1:* rw"]);
+        let mknod = rule(true, Some(DeviceKind::All), "m");
+        assert_eq!(exceptions(&[mknod]).unwrap().1[0].kind, Kind::Block);
+    }
+
+    #[test]
+    fn a_rule_for_a_pipe_is_refused() {
+        let error = check(&[rule(true, Some(DeviceKind::Fifo), "m")]).unwrap_err();
+        assert_eq!(error.to_string(), "cgroup device type p is not valid");
     }
 
     #[test]

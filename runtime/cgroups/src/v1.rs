@@ -3,7 +3,7 @@
 mod limits;
 mod stats;
 
-use crate::devices::{Kind, Rule, effective};
+use crate::devices::{self, Kind, Rule};
 use crate::knob::Knob;
 use crate::{Below, Cgroup, Error, Hierarchy, Record, knob};
 use base_oci::runtime::Resources;
@@ -65,8 +65,9 @@ impl Cgroup for Split {
     }
 
     fn apply_devices(&self, resources: &Resources) -> Result<(), Error> {
+        devices::check(&resources.devices)?;
         let Some(folder) = self.folder("devices") else { return Ok(()) };
-        let (everything, rules) = effective(&resources.devices);
+        let (everything, rules) = devices::exceptions(&resources.devices)?;
         let (allow, deny) =
             (Knob::open(folder, "devices.allow")?, Knob::open(folder, "devices.deny")?);
         let knob = |is_allowing| if is_allowing { &allow } else { &deny };
@@ -156,7 +157,7 @@ impl Cgroup for Split {
 }
 
 /// A rule as `devices.allow` and `devices.deny` read it (`c 1:3 rwm`).
-fn line(rule: &Rule) -> String {
+pub(crate) fn line(rule: &Rule) -> String {
     let number = |number: Option<u32>| number.map_or_else(|| "*".to_owned(), |n| n.to_string());
     let kind = match rule.kind {
         Kind::All => 'a',

@@ -56,15 +56,15 @@ impl HalfAProcessor {
         let (parent, limits) = if v1.exists() {
             (v1, &[("cpu.cfs_period_us", "100000"), ("cpu.cfs_quota_us", "50000")][..])
         } else {
-            std::fs::write("/sys/fs/cgroup/cgroup.subtree_control", "+cpu").unwrap();
+            std::fs::write("/sys/fs/cgroup/cgroup.subtree_control", "+cpu").expect("pass cpu on");
             (Path::new("/sys/fs/cgroup"), &[("cpu.max", "50000 100000")][..])
         };
         let folder = Self(parent.join(format!("gantry-test-half-{pid}")));
-        std::fs::create_dir(&folder.0).unwrap();
+        std::fs::create_dir(&folder.0).expect("make cgroup");
         for (file, value) in limits {
-            std::fs::write(folder.0.join(file), value).unwrap();
+            std::fs::write(folder.0.join(file), value).expect("set limit");
         }
-        std::fs::write(folder.0.join("cgroup.procs"), pid.to_string()).unwrap();
+        std::fs::write(folder.0.join("cgroup.procs"), pid.to_string()).expect("move process");
         folder
     }
 }
