@@ -22,6 +22,8 @@ pub const ALREADY_STARTED: &str = "cannot start an already running container";
 pub const START_STOPPED: &str = "cannot start a container that has stopped";
 /// `start` of a container that is being created.
 pub const START_CREATING: &str = "cannot start a container in the creating state";
+/// `start` of a container that is paused.
+pub const START_PAUSED: &str = "cannot start a container in the paused state";
 /// `exec` in a container that has ended.
 pub const EXEC_STOPPED: &str = "cannot exec in a stopped container";
 /// `exec` in a paused container.

@@ -123,18 +123,31 @@ pub fn ungranted(
     Ok(outside(sets, own))
 }
 
-/// The names that are not among these bits.
-fn outside(sets: &runtime::Capabilities, bits: u64) -> Vec<&str> {
+/// The names that are not among these bits, or that the kernel takes only with others.
+fn outside<'a>(sets: &'a runtime::Capabilities, own: u64) -> Vec<&'a str> {
     let lists =
         [&sets.bounding, &sets.effective, &sets.permitted, &sets.inheritable, &sets.ambient];
     let is_outside =
-        |name: &&String| number(name.as_str()).is_none_or(|number| bits & 1 << number == 0);
+        |name: &&String| number(name.as_str()).is_none_or(|number| own & 1 << number == 0);
     let mut names = Vec::new();
     for (index, list) in lists.iter().enumerate() {
         // Most configurations have one list several times.
         if !lists[..index].contains(list) {
             names.extend(list.iter().filter(is_outside).map(String::as_str));
         }
+    }
+    // The kernel has nothing in force that is not permitted, and nothing ambient that is not also
+    // inheritable.
+    let mut add = |list: &'a [String], possible: u64| {
+        let in_vain =
+            |name: &&String| number(name.as_str()).is_some_and(|n| possible & 1 << n == 0);
+        names.extend(list.iter().filter(in_vain).map(String::as_str));
+    };
+    if sets.effective != sets.permitted {
+        add(&sets.effective, bits(&sets.permitted));
+    }
+    if !sets.ambient.is_empty() {
+        add(&sets.ambient, bits(&sets.permitted) & bits(&sets.inheritable));
     }
     names.sort_unstable();
     names.dedup();
@@ -176,8 +189,16 @@ mod tests {
             ambient: lists(&["CAP_KILL", "CAP_SYS_ADMIN"]),
             ..runtime::Capabilities::default()
         };
-        assert_eq!(outside(&sets, 1 | 1 << 5), ["CAP_SYS_ADMIN", "CAP_UNHEARD_OF"]);
-        assert_eq!(ungranted(&sets, true).unwrap(), ["CAP_UNHEARD_OF"]);
+        // Ambient ones are not inheritable here.
+        let expected = ["CAP_KILL", "CAP_SYS_ADMIN", "CAP_UNHEARD_OF"];
+        assert_eq!(outside(&sets, 1 | 1 << 5), expected);
+        assert_eq!(ungranted(&sets, true).unwrap(), expected);
+        let more = runtime::Capabilities {
+            effective: lists(&["CAP_KILL", "CAP_CHOWN"]),
+            permitted: lists(&["CAP_KILL"]),
+            ..runtime::Capabilities::default()
+        };
+        assert_eq!(ungranted(&more, true).unwrap(), ["CAP_CHOWN"]);
     }
 
     #[test]

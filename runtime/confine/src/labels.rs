@@ -19,8 +19,19 @@ pub fn has_selinux() -> bool {
     Path::new("/sys/fs/selinux/enforce").exists()
 }
 
+/// Which of a process' labels have no effect, since the kernel has no such module.
+#[must_use]
+pub fn without_effect(apparmor: &str, selinux: &str) -> Option<&'static str> {
+    match (!apparmor.is_empty() && !has_apparmor(), !selinux.is_empty() && !has_selinux()) {
+        (true, true) => Some("AppArmor profile and SELinux label"),
+        (true, false) => Some("AppArmor profile"),
+        (false, true) => Some("SELinux label"),
+        (false, false) => None,
+    }
+}
+
 /// The text for the kernel's `attr/exec`: what the next exec runs under; nothing when the kernel
-/// has no such module, as runc does.
+/// has no such module, which [`without_effect`] tells.
 #[must_use]
 pub fn exec_label(apparmor: &str, selinux: &str) -> Option<String> {
     if !apparmor.is_empty() && has_apparmor() {

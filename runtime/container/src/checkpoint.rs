@@ -105,7 +105,7 @@ pub(crate) fn checkpoint(request: &CheckpointRequest<'_>) -> Result<(), Error> {
     };
     reach(ANSWERED);
     if made.is_ok() && !request.leave_running && !request.pre_dump {
-        return lifecycle::delete(root, id, true);
+        return lifecycle::delete(root, id, true).map(drop);
     }
     made.and(stay_paused(status, &record))
 }

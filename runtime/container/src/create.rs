@@ -85,7 +85,7 @@ pub(crate) fn undo(error: Error, folder: &Folder, prepared: &Prepared<'_>) -> Er
     let _ = folder.remove();
     // Hooks may have run that these undo (runtime-spec, "lifecycle").
     let state = folder.state_as(&prepared.record, Status::Stopped);
-    let _ = hooks::run("poststop", &prepared.record.poststop, &state);
+    let _ = hooks::run_each("poststop", &prepared.record.poststop, &state);
     match cgroup.and(group) {
         Ok(()) => error,
         Err(cleanup) => {

@@ -27,6 +27,7 @@ pub enum Error {
     #[error("{}", match .0 {
         Status::Stopped => texts::START_STOPPED,
         Status::Creating => texts::START_CREATING,
+        Status::Paused => texts::START_PAUSED,
         _ => texts::ALREADY_STARTED,
     })]
     NotCreated(Status),

@@ -10,6 +10,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -19,12 +20,24 @@ const MAX_SAID: usize = 1024;
 /// Runs the hooks of a phase in order, the state document on their stdin.
 pub(crate) fn run(phase: &'static str, hooks: &[Hook], state: &State) -> Result<(), Error> {
     for (index, hook) in hooks.iter().enumerate() {
-        run_one(hook, state).map_err(|reason| Error::Hook { phase, index, reason })?;
+        run_one(phase, hook, state).map_err(|reason| Error::Hook { phase, index, reason })?;
     }
     Ok(())
 }
 
-fn run_one(hook: &Hook, state: &State) -> Result<(), String> {
+/// The same, all of them whatever becomes of one; those that failed.
+pub(crate) fn run_each(phase: &'static str, hooks: &[Hook], state: &State) -> Vec<Error> {
+    let run = |(index, hook)| {
+        let reason = run_one(phase, hook, state).err()?;
+        Some(Error::Hook { phase, index, reason })
+    };
+    hooks.iter().enumerate().filter_map(run).collect()
+}
+
+/// Phases whose hooks run inside the container, where its bundle is not.
+const INSIDE: [&str; 2] = ["createContainer", "startContainer"];
+
+fn run_one(phase: &str, hook: &Hook, state: &State) -> Result<(), String> {
     if !hook.path.starts_with('/') {
         return Err(format!("path {:?} of a hook is not absolute", hook.path));
     }
@@ -47,6 +60,10 @@ fn run_one(hook: &Hook, state: &State) -> Result<(), String> {
     command.env_clear();
     command.envs(hook.env.iter().filter_map(|variable| variable.split_once('=')));
     command.stdin(stdin).stdout(Stdio::null()).stderr(stderr);
+    // As runc does, if the bundle is still there.
+    if !INSIDE.contains(&phase) && Path::new(&state.bundle).is_dir() {
+        command.current_dir(&state.bundle);
+    }
     let mut child = command
         .spawn()
         .map_err(|error| format!("fork/exec {}: {}", hook.path, io_reason(&error)))?;

@@ -247,7 +247,7 @@ impl Init<'_> {
         }
         kernel_sys::unshare(NamespaceFlags::TIME).map_err(refused("make time namespace"))?;
         // The file is its user's only while it is dumpable. Nobody else is in its user namespace.
-        let is_shown = self.is_ordinary_user && self.namespaces.makes(NamespaceKind::User);
+        let is_shown = self.namespaces.makes(NamespaceKind::User);
         if is_shown && !self.linux.time_offsets.is_empty() {
             rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)
                 .map_err(refused("become dumpable"))?;

@@ -117,11 +117,12 @@ pub fn kill(root: &Path, id: &str, signal: i32, all: bool) -> Result<(), Error> 
     lifecycle::kill(root, id, signal, all)
 }
 
-/// Removes what `create` made; with `force` kills the container first.
+/// Removes what `create` made; with `force` kills the container first. What is returned are failures of
+/// poststop hooks, which the specification wants to be warned of.
 ///
 /// # Errors
 /// The container still runs, or a resource cannot be removed.
-pub fn delete(root: &Path, id: &str, force: bool) -> Result<(), Error> {
+pub fn delete(root: &Path, id: &str, force: bool) -> Result<Vec<Error>, Error> {
     lifecycle::delete(root, id, force)
 }
 

@@ -67,6 +67,10 @@ pub(crate) fn kill(root: &Path, id: &str, signal: i32, all: bool) -> Result<(), 
         Err(errno) => return Err(refused(format!("send signal {signal}"))(errno)),
     }
     let cgroup = record.cgroup();
+    if signal == SIGKILL && record.shares_pids {
+        // The others do not end with init. It is told first: whoever waits for it need not know.
+        return kill_all(&record, signal);
+    }
     if signal == SIGKILL && !record.cgroup_unified && cgroup.is_frozen() {
         // A process frozen by cgroup v1 does not even die.
         cgroup.freeze(false)?;
@@ -164,14 +168,14 @@ pub(crate) fn stats(root: &Path, id: &str) -> Result<Stats, Error> {
     Ok(record.cgroup().stats()?)
 }
 
-pub(crate) fn delete(root: &Path, id: &str, force: bool) -> Result<(), Error> {
+pub(crate) fn delete(root: &Path, id: &str, force: bool) -> Result<Vec<Error>, Error> {
     match delete_existing(root, id, force) {
-        Err(Error::DoesNotExist) if force => Ok(()),
+        Err(Error::DoesNotExist) if force => Ok(Vec::new()),
         result => result,
     }
 }
 
-fn delete_existing(root: &Path, id: &str, force: bool) -> Result<(), Error> {
+fn delete_existing(root: &Path, id: &str, force: bool) -> Result<Vec<Error>, Error> {
     let folder = Folder::find_any(root, id)?.ok_or(Error::DoesNotExist)?;
     if force {
         end_creation(&folder)?;
@@ -179,7 +183,7 @@ fn delete_existing(root: &Path, id: &str, force: bool) -> Result<(), Error> {
     let turn = folder.turn_to_remove(Instant::now() + END_TIME);
     let record = match folder.read() {
         // What was cut short before there was a record.
-        Err(Error::DoesNotExist) if force => return folder.remove(),
+        Err(Error::DoesNotExist) if force => return folder.remove().map(|()| Vec::new()),
         read => read?,
     };
     // Nobody takes the id while what bears it is being removed.
@@ -208,9 +212,7 @@ fn delete_existing(root: &Path, id: &str, force: bool) -> Result<(), Error> {
     folder.remove()?;
     reach(FOLDER_REMOVED);
     drop(turn);
-    // The specification: a failing poststop hook is logged and the deletion goes on.
-    let _ = hooks::run("poststop", &record.poststop, &state);
-    Ok(())
+    Ok(hooks::run_each("poststop", &record.poststop, &state))
 }
 
 /// Ends the creation of a container that is to be removed by force, if there is one: a maker that

@@ -3,7 +3,7 @@
 use crate::exec::Container;
 use base_oci::runtime::{ConsoleSize, NamespaceKind, Process, Spec};
 use runtime_cgroups::Below;
-use runtime_confine::capabilities;
+use runtime_confine::{capabilities, labels};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -123,12 +123,17 @@ impl ExecRequest {
 }
 
 /// The specification wants a warning of capabilities that cannot be granted (config.md, "Linux
-/// Process"). The words are runc's.
+/// Process"), in runc's words. Who asks for a label wants to know that there is none.
 fn warning(process: &Process, has_user_namespace: bool) -> Option<String> {
-    let sets = process.capabilities.as_ref()?;
-    let names = capabilities::ungranted(sets, has_user_namespace).unwrap_or_default();
-    let names = (!names.is_empty()).then(|| names.join(" "))?;
-    Some(format!("ignoring unknown or unavailable capabilities: [{names}]"))
+    let sets = process.capabilities.as_ref();
+    let names = sets.and_then(|sets| capabilities::ungranted(sets, has_user_namespace).ok());
+    let names = names.filter(|names| !names.is_empty()).map(|names| names.join(" "));
+    let names =
+        names.map(|names| format!("ignoring unknown or unavailable capabilities: [{names}]"));
+    let label = labels::without_effect(&process.apparmor_profile, &process.selinux_label);
+    let label = label.map(|what| format!("ignoring {what}: the kernel has no such module"));
+    let both: Vec<String> = names.into_iter().chain(label).collect();
+    (!both.is_empty()).then(|| both.join("; "))
 }
 
 /// A process to be run in a container.

@@ -35,7 +35,12 @@ pub(crate) fn run_poststart(folder: &Folder, record: &Record) -> Result<(), Erro
     if record.poststart.is_empty() {
         return Ok(());
     }
-    hooks::run("poststart", &record.poststart, &folder.state(record))
+    // The start is over, though its maker may not be done yet.
+    let status = match folder.status(record) {
+        Status::Creating => Status::Stopped,
+        status => status,
+    };
+    hooks::run("poststart", &record.poststart, &folder.state_as(record, status))
 }
 
 /// Hears a process out that is being started: nothing more once its program runs.
@@ -83,6 +88,10 @@ pub(crate) fn start_result(socket: impl AsFd) -> Result<(), Error> {
 /// container is not started, and if this process dies in between, init reads the end of the
 /// connection and gives up.
 fn let_go(folder: &Folder, record: &Record) -> Result<OwnedFd, Error> {
+    if record.cgroup().is_frozen() {
+        // Its init could not answer, and would go on by itself when it is thawed.
+        return Err(Error::NotCreated(Status::Paused));
+    }
     let (address, _open) = socket_address(folder, START_SOCKET)?;
     let socket =
         socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)

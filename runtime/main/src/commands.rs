@@ -49,8 +49,16 @@ pub(crate) fn kill(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
 
 /// `delete`.
 pub(crate) fn delete(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
-    runtime_container::delete(&global.root, parsed.id()?, parsed.flags.has("force"))?;
+    remove(global, parsed.id()?, parsed.flags.has("force"))?;
     Ok(0)
+}
+
+/// Removes a container, with a warning of each hook that failed.
+fn remove(global: &Global, id: &str, force: bool) -> Result<(), Failure> {
+    for warning in runtime_container::delete(&global.root, id, force)? {
+        global.log.warning(&warning.to_string());
+    }
+    Ok(())
 }
 
 /// `state`.

@@ -21,6 +21,7 @@ use bundle::Bundle;
 use serde_json::json;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
+use tests_harness::wait;
 
 #[test]
 fn a_container_lives_its_whole_life_and_leaves_nothing() {
@@ -169,6 +170,11 @@ fn capabilities_that_cannot_be_granted_are_left_out_with_a_warning() {
     let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
     assert_eq!(line["level"], "warning");
     assert_eq!(line["msg"], "ignoring unknown or unavailable capabilities: [CAP_TO_FLY]");
+    // Nor are labels that the kernel has no module for taken in silence.
+    if !std::path::Path::new("/sys/fs/selinux/enforce").exists() {
+        let ended = bundle.runtime(&["exec", "--process-label", "a:b:c", "ID", "true"]);
+        assert!(ended.err.contains("ignoring SELinux label"), "{ended:?}");
+    }
     // What the runtime itself does not have it cannot give either. A bounding set is a thread's.
     let mut exec = bundle.command(&["exec", "--cap", "CAP_SYS_TIME", &bundle.id, "true"]);
     let without_sys_time = move || {
@@ -247,6 +253,14 @@ fn a_paused_container_stands_still_until_it_is_resumed() {
     assert_eq!(bundle.status(), "running");
     assert!(bundle.runtime(&["resume", "ID"]).err.contains("container not paused"));
     bundle.succeed(&["pause", "ID"]);
+    bundle.succeed(&["delete", "--force", "ID"]);
+    bundle.succeed(&["create", "ID"]);
+    bundle.succeed(&["pause", "ID"]);
+    let text = "cannot start a container in the paused state";
+    assert!(bundle.runtime(&["start", "ID"]).err.contains(text));
+    bundle.succeed(&["resume", "ID"]);
+    assert_eq!(bundle.status(), "created");
+    bundle.succeed(&["start", "ID"]);
     bundle.succeed(&["delete", "--force", "ID"]);
     bundle.assert_nothing_is_left();
 }
@@ -491,6 +505,23 @@ fn processes_that_multiply_do_not_outlive_a_container_that_shares_its_pids() {
     bundle.config["linux"]["readonlyPaths"] = json!([]);
     bundle.succeed(&["run", "--detach", "ID"]);
     bundle.succeed(&["delete", "--force", "ID"]);
+    bundle.config["process"]["args"] = json!(["sh", "-c", "sleep 1000 & sleep 1001 & sleep 1002"]);
+    bundle.succeed(&["run", "--detach", "ID"]);
+    let processes = || -> Vec<i32> {
+        serde_json::from_str(&bundle.succeed(&["ps", "--format", "json", "ID"])).unwrap()
+    };
+    let come_to = |count: usize| {
+        let limit = std::time::Duration::from_secs(10);
+        wait::until("the processes", limit, || match processes().len() {
+            found if found == count => Ok(()),
+            found => Err(format!("{found} instead of {count}")),
+        });
+    };
+    // The shell becomes its last command.
+    come_to(3);
+    bundle.succeed(&["kill", "ID", "KILL"]);
+    come_to(0);
+    bundle.succeed(&["delete", "ID"]);
     bundle.assert_nothing_is_left();
 }
 

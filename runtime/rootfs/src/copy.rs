@@ -53,11 +53,23 @@ pub(crate) fn copy_tree(from: &OwnedFd, to: &OwnedFd, depth: usize) -> rustix::i
 }
 
 /// Gives `to` the owner and the permissions of `from`.
-pub(crate) fn copy_owner(from: &OwnedFd, to: &OwnedFd) -> rustix::io::Result<()> {
+fn copy_owner(from: &OwnedFd, to: &OwnedFd) -> rustix::io::Result<()> {
+    copy_owner_but(from, to, &[])
+}
+
+/// The same but for what the options of the mount `to` say themselves: `mode`, `uid`, `gid`.
+pub(crate) fn copy_owner_but(
+    from: &OwnedFd,
+    to: &OwnedFd,
+    options: &[String],
+) -> rustix::io::Result<()> {
+    let is_open = |name| !options.iter().any(|option| option.starts_with(name));
     let stat = fstat(from)?;
-    let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
-    or_unmapped(rustix::fs::fchown(to, Some(uid), Some(gid)))?;
-    fchmod(to, Mode::from_raw_mode(stat.st_mode & 0o7777))
+    let uid = is_open("uid=").then(|| Uid::from_raw(stat.st_uid));
+    let gid = is_open("gid=").then(|| Gid::from_raw(stat.st_gid));
+    or_unmapped(rustix::fs::fchown(to, uid, gid))?;
+    let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+    if is_open("mode=") { fchmod(to, mode) } else { Ok(()) }
 }
 
 /// An owner whom the user namespace does not know (user_namespaces(7)) cannot be given: the copy

@@ -108,7 +108,10 @@ impl Options {
             "idmap" => self.idmap = Some(false),
             "ridmap" => self.idmap = Some(true),
             // Defaults, and what mount(8) keeps to itself.
-            "" | "defaults" | "loud" | "async" | "nolazytime" | "nomand" | "silent" => {}
+            "" | "defaults" | "loud" | "silent" => {}
+            "async" => self.data.retain(|data| data != "sync"),
+            "nolazytime" => self.data.retain(|data| data != "lazytime"),
+            "nomand" => self.data.retain(|data| data != "mand"),
             // A flag of mount(2) that new mounts no longer know; file systems count as they do.
             "iversion" | "noiversion" => {}
             _ => {
@@ -154,6 +157,8 @@ mod tests {
         assert_eq!(options.change.clear & attribute::ATIME_MASK, attribute::ATIME_MASK);
         assert_eq!(options.recursive.set, attribute::RDONLY | attribute::NOSUID);
         assert!(options.data.is_empty());
+        let undone = ["sync", "lazytime", "mand", "size=1", "async", "nolazytime", "nomand"];
+        assert_eq!(Options::parse(&undone).data, ["size=1"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Building the tree inside the container's mount namespace, and moving into it.
 
 use crate::console::{bind_console, open_terminal};
-use crate::copy::{copy_owner, copy_tree};
+use crate::copy::{copy_owner_but, copy_tree};
 use crate::devices::make_links;
 use crate::mask::{make_paths_readonly, mask};
 use crate::mounts::{
@@ -185,7 +185,7 @@ impl Tree<'_> {
             openat(&tree, ".", flags, Mode::empty())
                 .and_then(|top| {
                     copy_tree(&hidden, &top, 0)?;
-                    copy_owner(&hidden, &top)
+                    copy_owner_but(&hidden, &top, &mount.options.data)
                 })
                 .map_err(refused(|| format!("copy up {}", mount.destination.display())))?;
         }

@@ -149,7 +149,13 @@ impl Runtime {
     /// Removes the container, killing it if need be; that it is gone already is no error.
     pub(crate) fn delete(&self, bundle: &Path, id: &str) -> Result<Made, Failure> {
         let deleted = match self {
-            Self::Linked(root) => done(runtime_container::delete(root, id, true)),
+            Self::Linked(root) => {
+                linked(runtime_container::delete(root, id, true)).map(|warnings| {
+                    let texts: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+                    let warning = Some(texts.join("; ")).filter(|text| !text.is_empty());
+                    Made { warning, ..Made::default() }
+                })
+            }
             Self::Command(command) => command.delete(bundle, id),
         };
         match deleted {

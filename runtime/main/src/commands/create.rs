@@ -52,7 +52,7 @@ pub(super) fn follow(
     let code = foreground.wait(created.pid, &created.pidfd, created.console)?;
     reach(ENDED);
     if !flags.has("keep") {
-        runtime_container::delete(&global.root, id, true)?;
+        super::remove(global, id, true)?;
     }
     Ok(code)
 }

@@ -181,6 +181,46 @@ fn hooks_hear_of_the_container_as_it_is_where_they_run() {
 }
 
 #[test]
+fn hooks_after_the_start_hear_of_it_and_a_failed_last_one_is_warned_of() {
+    let mut bundle = Bundle::script("true");
+    let hook = |script: &str| json!({"path": "/bin/sh", "args": ["sh", "-c", script]});
+    bundle.config["hooks"] = json!({
+        "poststart": [hook("cat > started; pwd > folder")],
+        "poststop": [hook("exit 3"), hook("touch stopped")],
+    });
+    let at = |name: &str| bundle.path().join(name);
+    for _ in 0..10 {
+        let ended = bundle.runtime(&["run", "ID"]);
+        assert_eq!(ended.code, 0, "{ended:?}");
+        assert!(ended.err.contains("level=warning") && ended.err.contains("poststop"), "{ended:?}");
+        let state: Value = serde_json::from_slice(&std::fs::read(at("started")).unwrap()).unwrap();
+        assert!(["running", "stopped"].map(Value::from).contains(&state["status"]), "{state}");
+        std::fs::remove_file(at("stopped")).unwrap();
+    }
+    let folder = std::fs::read_to_string(at("folder")).unwrap();
+    assert_eq!(folder.trim(), bundle.path().canonicalize().unwrap().to_str().unwrap());
+    bundle.assert_nothing_is_left();
+}
+
+#[test]
+fn the_clocks_of_a_user_namespace_can_be_set() {
+    let mut bundle = Bundle::script("cat /proc/self/timens_offsets");
+    bundle.config["linux"]["namespaces"]
+        .as_array_mut()
+        .unwrap()
+        .extend([json!({"type": "user"}), json!({"type": "time"})]);
+    for maps in ["uidMappings", "gidMappings"] {
+        bundle.config["linux"][maps] =
+            json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+    }
+    std::os::unix::fs::chown(bundle.rootfs(), Some(100_000), Some(100_000)).unwrap();
+    bundle.config["linux"]["timeOffsets"] = json!({"boottime": {"secs": 1_000_000}});
+    let out = bundle.run();
+    assert!(out.contains("1000000"), "{out}");
+    bundle.assert_nothing_is_left();
+}
+
+#[test]
 fn sockets_that_systemd_opened_reach_the_program() {
     let mut bundle =
         Bundle::script("echo $LISTEN_PID $LISTEN_FDS; cat <&3; test -e /proc/self/fd/4");

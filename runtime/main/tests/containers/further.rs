@@ -246,4 +246,10 @@ fn a_tmpfs_begins_with_what_it_hides_where_that_is_asked_for() {
     let out = bundle.run();
     assert!(out.contains(" 5        6 ") && out.ends_with("content\n"), "{out}");
     assert!(!data.join("new").exists());
+    let options = json!(["tmpcopyup", "mode=0700", "uid=7"]);
+    *bundle.config["mounts"].as_array_mut().unwrap().last_mut().unwrap() = json!({
+        "destination": "/data", "type": "tmpfs", "source": "tmpfs", "options": options});
+    // Root of the container is not the owner and may not look into it.
+    let out = bundle.runtime(&["run", "ID"]).out;
+    assert!(out.starts_with("drwx------") && out.contains(" 7        6 "), "{out}");
 }
