@@ -160,6 +160,21 @@ mod tests {
     }
 
     #[test]
+    fn an_array_is_no_object() {
+        for text in [
+            r#"{"root":["/path",false]}"#,
+            r#"{"process":{"user":[1000,5]}}"#,
+            r#"{"linux":{"seccomp":[]}}"#,
+            r#"{"mounts":[["/proc"]]}"#,
+            "[]",
+        ] {
+            let error = serde_json::from_str::<Spec>(text).unwrap_err().to_string();
+            assert!(error.contains("expected an object"), "{text}: {error}");
+        }
+        assert_eq!(serde_json::from_str::<Spec>(r#"{"linux":null}"#).unwrap(), Spec::default());
+    }
+
+    #[test]
     fn names_with_capitals_survive_a_round_trip() {
         let text = r#"{"ociVersion":"1.3.0","linux":{"uidMappings":[{"containerID":0,"hostID":1000,"size":1}],"resources":{"devices":[{"allow":false,"access":"rwm"}],"memory":{"limit":4096,"disableOOMKiller":true},"blockIO":{"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":1}],"throttleReadIOPSDevice":[{"major":8,"minor":0,"rate":2}]},"network":{"classID":3}},"namespaces":[{"type":"network","path":"/proc/1/ns/net"}],"seccomp":{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":1,"architectures":["SCMP_ARCH_X86_64"],"syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":1,"valueTwo":2,"op":"SCMP_CMP_MASKED_EQ"}]}]},"intelRdt":{"closID":"a","l3CacheSchema":"L3:0=f"}}}"#;
         let spec: Spec = serde_json::from_str(text).unwrap();
