@@ -68,7 +68,7 @@ pub(crate) fn kill(root: &Path, id: &str, signal: i32, all: bool) -> Result<(), 
     }
     let cgroup = record.cgroup();
     if signal == SIGKILL && record.shares_pids {
-        // The others do not end with init. It is told first: whoever waits for it need not know.
+        // The others do not end with init.
         return kill_all(&record, signal);
     }
     if signal == SIGKILL && !record.cgroup_unified && cgroup.is_frozen() {

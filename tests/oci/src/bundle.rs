@@ -141,7 +141,10 @@ impl Bundle {
     /// The configuration cannot be written.
     #[must_use]
     pub fn command(&self, program: &Path, args: &[&str]) -> Command {
-        fs::write(self.path().join("config.json"), self.config.to_string())
+        // At once, and each thread for itself: another command may be reading it.
+        let new = self.path().join(format!("config.json.{:?}", std::thread::current().id()));
+        fs::write(&new, self.config.to_string())
+            .and_then(|()| fs::rename(&new, self.path().join("config.json")))
             .expect("write config.json");
         let mut command = Command::new(program);
         command

@@ -82,7 +82,10 @@ impl Bundle {
 
     /// A command line of the runtime.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        std::fs::write(self.path().join("config.json"), self.config.to_string()).unwrap();
+        // At once, and each thread for itself: another command may be reading it.
+        let new = self.path().join(format!("config.json.{:?}", std::thread::current().id()));
+        std::fs::write(&new, self.config.to_string()).unwrap();
+        std::fs::rename(&new, self.path().join("config.json")).unwrap();
         let mut command = match self.caller.split_first() {
             None => Command::new(program()),
             Some((first, rest)) => {
