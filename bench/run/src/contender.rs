@@ -20,7 +20,7 @@ const WARM_UP: usize = 3;
 /// Before each run, so that none pays for what the last one left to be torn down; what we leave is
 /// measured on its own.
 const REST: Duration = Duration::from_millis(100);
-/// The same, where the last one was another contender's: the newest runc's leave more than that.
+/// More of it where the last one was another contender's: what the newest runc leaves takes longer.
 const CHANGE: Duration = Duration::from_millis(500);
 
 /// Something that is done again and again.

@@ -1,5 +1,6 @@
 //! The results as tables.
 
+use crate::contender::Contender;
 use crate::samples::Samples;
 use anyhow::{Context, Result};
 use std::fmt::Write as _;
@@ -10,6 +11,11 @@ use std::time::Duration;
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) samples: Samples,
+}
+
+/// The lines of contenders with their times.
+pub(crate) fn rows(contenders: &[Contender<'_>], samples: Vec<Samples>) -> Vec<Row> {
+    contenders.iter().zip(samples).map(|(c, samples)| Row { name: c.name, samples }).collect()
 }
 
 /// One section's text so far.

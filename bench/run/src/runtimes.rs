@@ -3,8 +3,7 @@
 use crate::bundle::Bundles;
 use crate::contender::{Contender, Place, run_to_success, take_turns, take_turns_of};
 use crate::options::Options;
-use crate::report::{Report, Row};
-use crate::samples::Samples;
+use crate::report::{Report, rows};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
@@ -99,8 +98,7 @@ fn runs(
     });
     contenders.push(Contender::that_tells("floor", Place::default(), |_| floor.run()));
     let samples = take_turns(&contenders, options.runs, options.fast_runs)?;
-    let rows = contenders.iter().zip(samples).map(|(c, samples)| Row { name: c.name, samples });
-    report.times("`run` of a bundle, runtime alone", "crun", rows.collect());
+    report.times("`run` of a bundle, runtime alone", "crun", rows(&contenders, samples));
     Ok(())
 }
 
@@ -111,7 +109,7 @@ fn lives(bundles: &Bundles, runtimes: &[Runtime], report: &mut Report) -> Result
         contenders(runtimes, |runtime, run| runtime.live(&bundle, &format!("bench-{run}")));
     let samples = take_turns_of(&contenders, ROWS, &vec![LIVES; runtimes.len()])?;
     let title = "`create`, `start`, `delete`, 100 in sequence, each";
-    report.times(title, "crun", rows(runtimes, samples));
+    report.times(title, "crun", rows(&contenders, samples));
     Ok(())
 }
 
@@ -132,7 +130,7 @@ fn crowds(bundles: &Bundles, runtimes: &[Runtime], report: &mut Report) -> Resul
     });
     let samples = take_turns_of(&contenders, CROWDS, &vec![1; runtimes.len()])?;
     let title = "`create`, `start`, `delete`, 100 in parallel, all";
-    report.times(title, "crun", rows(runtimes, samples));
+    report.times(title, "crun", rows(&contenders, samples));
     Ok(())
 }
 
@@ -159,7 +157,7 @@ fn execs(
     for runtime in runtimes {
         run_to_success(&mut runtime.command(&["delete", "--force", "bench"]))?;
     }
-    report.times("`exec` in a running container", "crun", rows(runtimes, samples?));
+    report.times("`exec` in a running container", "crun", rows(&contenders, samples?));
     Ok(())
 }
 
@@ -168,10 +166,6 @@ fn contenders<'a>(
     job: impl Fn(&Runtime, usize) -> Result<()> + Sync + Copy + 'a,
 ) -> Vec<Contender<'a>> {
     runtimes.iter().map(|runtime| runtime.contender(job)).collect()
-}
-
-fn rows(runtimes: &[Runtime], samples: Vec<Samples>) -> Vec<Row> {
-    runtimes.iter().zip(samples).map(|(r, samples)| Row { name: r.name, samples }).collect()
 }
 
 /// What the kernel alone takes, with a network namespace but nothing in it, as in the bundle:

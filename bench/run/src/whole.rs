@@ -3,7 +3,7 @@
 use crate::contender::{Contender, Place, run_to_success, take_turns};
 use crate::options::Options;
 use crate::peers::{self, IMAGE, Podman};
-use crate::report::{Report, Row};
+use crate::report::{Report, rows};
 use anyhow::Result;
 use tests_harness::docker_clients;
 
@@ -45,7 +45,6 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
         }));
     }
     let samples = take_turns(&contenders, options.runs, options.fast_runs)?;
-    let rows = contenders.iter().zip(samples).map(|(c, samples)| Row { name: c.name, samples });
-    report.times("`run --rm IMAGE true`, whole process", "docker.io", rows.collect());
+    report.times("`run --rm IMAGE true`, whole process", "docker.io", rows(&contenders, samples));
     Ok(())
 }
