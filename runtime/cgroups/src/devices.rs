@@ -104,23 +104,15 @@ const ALWAYS: [Rule; 11] = [
     character(10, Some(200)),
 ];
 
-/// Refuses rules for what is no device.
-pub(crate) fn check(rules: &[DeviceRule]) -> Result<(), Error> {
-    let wrong = rules.iter().find_map(|rule| match rule.kind {
-        Some(DeviceKind::Fifo) => Some("p"),
-        Some(DeviceKind::Unbuffered) => Some("u"),
-        _ => None,
-    });
-    wrong.map_or(Ok(()), |kind| {
-        Err(Error::Invalid { what: "cgroup device type", value: kind.to_owned() })
-    })
-}
-
 /// The rules that count, in order: whether everything is allowed to begin with, and the rest.
 /// A rule for all devices makes those before it meaningless; without one, nothing is allowed.
-pub(crate) fn effective(rules: &[DeviceRule]) -> (bool, Vec<Rule>) {
+///
+/// # Errors
+/// A rule is for what is no device.
+pub(crate) fn effective(rules: &[DeviceRule]) -> Result<(bool, Vec<Rule>), Error> {
     let (mut everything, mut list) = (false, Vec::with_capacity(rules.len() + ALWAYS.len()));
-    for rule in rules.iter().map(parse).chain(ALWAYS) {
+    for rule in rules.iter().map(parse).chain(ALWAYS.map(Ok)) {
+        let rule = rule?;
         let is_total = rule.kind == Kind::All
             && rule.access == Access::ALL
             && (rule.major, rule.minor) == (None, None);
@@ -135,16 +127,16 @@ pub(crate) fn effective(rules: &[DeviceRule]) -> (bool, Vec<Rule>) {
             list.push(rule);
         }
     }
-    (everything, list)
+    Ok((everything, list))
 }
 
 /// The same for cgroup v1, which has a list of exceptions from what is allowed or denied to begin
 /// with, and takes back an exception only as it was made: what the exceptions are in the end.
 ///
 /// # Errors
-/// Where a rule is to take back a part of an exception for several devices.
+/// Likewise; or a rule is to take back a part of an exception for several devices.
 pub(crate) fn exceptions(rules: &[DeviceRule]) -> Result<(bool, Vec<Rule>), Error> {
-    let (everything, rules) = effective(rules);
+    let (everything, rules) = effective(rules)?;
     let mut list: Vec<Rule> = Vec::with_capacity(rules.len());
     for rule in rules.into_iter().flat_map(of_each_kind) {
         if rule.allow != everything {
@@ -155,8 +147,7 @@ pub(crate) fn exceptions(rules: &[DeviceRule]) -> Result<(bool, Vec<Rule>), Erro
             if rule.covers(exception) {
                 exception.access = exception.access.without(rule.access);
             } else if !ALWAYS.contains(&rule) {
-                let what = "cannot punch hole in existing wildcard rule: device rule";
-                return Err(Error::Invalid { what, value: crate::v1::line(&rule) });
+                return Err(Error::DeviceHole(crate::v1::line(&rule)));
             }
         }
         list.retain(|exception| exception.access != Access::NONE);
@@ -174,20 +165,22 @@ fn of_each_kind(rule: Rule) -> impl Iterator<Item = Rule> {
     kinds.iter().map(move |&kind| Rule { kind, ..rule })
 }
 
-fn parse(rule: &DeviceRule) -> Rule {
+fn parse(rule: &DeviceRule) -> Result<Rule, Error> {
     let number = |number: Option<i64>| number.and_then(|number| u32::try_from(number).ok());
-    Rule {
+    let none = |kind: &str| Error::Invalid { what: "cgroup device type", value: kind.to_owned() };
+    Ok(Rule {
         allow: rule.allow,
         kind: match rule.kind {
-            // Those that are no devices are refused by `check`.
-            None | Some(DeviceKind::All | DeviceKind::Fifo) => Kind::All,
+            None | Some(DeviceKind::All) => Kind::All,
             Some(DeviceKind::Block) => Kind::Block,
-            Some(DeviceKind::Character | DeviceKind::Unbuffered) => Kind::Character,
+            Some(DeviceKind::Character) => Kind::Character,
+            Some(DeviceKind::Fifo) => return Err(none("p")),
+            Some(DeviceKind::Unbuffered) => return Err(none("u")),
         },
         major: number(rule.major),
         minor: number(rule.minor),
         access: Access::parse(&rule.access),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -200,7 +193,7 @@ mod tests {
 
     #[test]
     fn nothing_is_allowed_but_the_default_devices_when_no_rule_is_given() {
-        let (everything, rules) = effective(&[]);
+        let (everything, rules) = effective(&[]).unwrap();
         assert!(!everything);
         assert_eq!(rules, ALWAYS);
     }
@@ -211,7 +204,8 @@ mod tests {
             rule(false, None, "rwm"),
             rule(true, Some(DeviceKind::Block), "r"),
             rule(true, Some(DeviceKind::All), "rwm"),
-        ]);
+        ])
+        .unwrap();
         assert!(everything && rules.is_empty());
     }
 
@@ -243,13 +237,14 @@ mod tests {
 
     #[test]
     fn a_rule_for_a_pipe_is_refused() {
-        let error = check(&[rule(true, Some(DeviceKind::Fifo), "m")]).unwrap_err();
+        let error = effective(&[rule(true, Some(DeviceKind::Fifo), "m")]).unwrap_err();
         assert_eq!(error.to_string(), "cgroup device type p is not valid");
     }
 
     #[test]
     fn a_partial_rule_for_all_kinds_is_kept() {
-        let (everything, rules) = effective(&[rule(false, None, ""), rule(true, None, "m")]);
+        let (everything, rules) =
+            effective(&[rule(false, None, ""), rule(true, None, "m")]).unwrap();
         assert!(!everything);
         assert_eq!(rules[0].kind, Kind::All);
     }

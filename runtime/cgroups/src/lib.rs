@@ -168,6 +168,11 @@ pub enum Error {
         /// What it was.
         value: String,
     },
+    /// A rule for a part of an earlier rule's devices, on cgroup v1.
+    #[error(
+        "cannot punch hole in existing wildcard rule: cgroup v1 cannot except {0} (name the devices that remain)"
+    )]
+    DeviceHole(String),
     /// More memory is in use than the new limit allows, and the caller asked for a check.
     #[error("memory in use ({used} bytes) is more than the new limit ({limit} bytes)")]
     MemoryInUse {
@@ -233,6 +238,7 @@ impl Classify for Error {
             Self::InvalidPath(_)
             | Self::NeedsSystemd(_)
             | Self::Invalid { .. }
+            | Self::DeviceHole(_)
             | Self::NotUnified => Kind::InvalidArgument,
             Self::Systemd(error) => error.kind(),
             Self::NoController(_)

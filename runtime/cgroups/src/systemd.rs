@@ -199,7 +199,7 @@ impl Cgroup for Systemd {
             return self.files.apply_devices(resources);
         }
         let groups = knob::read(Path::new("/proc"), "devices")?;
-        let properties = limits::devices(&resources.devices, &groups);
+        let properties = limits::devices(&resources.devices, &groups)?;
         // systemd denies everything before it allows what is allowed, and so do the files: the
         // container's first process, which makes devices at this time, is not to notice.
         let is_frozen = self.files.freeze(true).is_ok();

@@ -65,9 +65,8 @@ impl Cgroup for Split {
     }
 
     fn apply_devices(&self, resources: &Resources) -> Result<(), Error> {
-        devices::check(&resources.devices)?;
-        let Some(folder) = self.folder("devices") else { return Ok(()) };
         let (everything, rules) = devices::exceptions(&resources.devices)?;
+        let Some(folder) = self.folder("devices") else { return Ok(()) };
         let (allow, deny) =
             (Knob::open(folder, "devices.allow")?, Knob::open(folder, "devices.deny")?);
         let knob = |is_allowing| if is_allowing { &allow } else { &deny };

@@ -4,7 +4,7 @@ mod device_program;
 pub(crate) mod limits;
 mod stats;
 
-use crate::devices::{check, effective};
+use crate::devices::effective;
 use crate::{Below, Cgroup, Error, Record, knob};
 use base_oci::runtime::Resources;
 use contracts_runtime_api::Stats;
@@ -58,8 +58,7 @@ impl Cgroup for Unified {
     }
 
     fn apply_devices(&self, resources: &Resources) -> Result<(), Error> {
-        check(&resources.devices)?;
-        let (everything, rules) = effective(&resources.devices);
+        let (everything, rules) = effective(&resources.devices)?;
         if everything && rules.is_empty() {
             return Ok(());
         }

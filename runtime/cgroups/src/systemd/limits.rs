@@ -216,15 +216,15 @@ fn unified(file: &str, value: &str, found: &mut Vec<Property>) -> Result<(), cra
 /// allowed; on v2 it knows of programs of its own only.
 ///
 /// systemd knows rules that allow, no exceptions from them: those are in the files alone.
-pub(super) fn devices(rules: &[DeviceRule], groups: &str) -> Vec<Property> {
-    let (everything, rules) = effective(rules);
+pub(super) fn devices(rules: &[DeviceRule], groups: &str) -> Result<Vec<Property>, crate::Error> {
+    let (everything, rules) = effective(rules)?;
     let allowed = |rule: &Rule| Some(device(rule, groups)?).filter(|_| rule.allow);
     let list = if everything { Vec::new() } else { rules.iter().filter_map(allowed).collect() };
     let policy = if everything { "auto" } else { "strict" };
-    vec![
+    Ok(vec![
         Property::new("DevicePolicy", Value::text(policy)),
         Property::new("DeviceAllow", Value::Array("(ss)".to_owned(), list)),
-    ]
+    ])
 }
 
 /// A rule as `DeviceAllow` has it: a device by its numbers, or a group of `/proc/devices` for all

@@ -155,7 +155,7 @@ fn devices_are_allowed_by_number_or_by_group() {
         access: "rw".to_owned(),
     };
     let allowed = |rules: &[DeviceRule]| {
-        let properties = devices(rules, groups);
+        let properties = devices(rules, groups).unwrap();
         let [policy, list] = properties.try_into().unwrap();
         let Value::Array(_, list) = list.value else { panic!("no list") };
         (policy.value, list)
