@@ -141,10 +141,9 @@ impl Bundle {
     /// The configuration cannot be written.
     #[must_use]
     pub fn command(&self, program: &Path, args: &[&str]) -> Command {
-        // At once, and each thread for itself: another command may be reading it.
-        let new = self.path().join(format!("config.json.{:?}", std::thread::current().id()));
-        fs::write(&new, self.config.to_string())
-            .and_then(|()| fs::rename(&new, self.path().join("config.json")))
+        // At once: another command may be reading it.
+        let (path, text) = (self.path().join("config.json"), self.config.to_string());
+        base_files::replace(&path, text.as_bytes(), 0o644, base_files::Durability::Processes)
             .expect("write config.json");
         let mut command = Command::new(program);
         command

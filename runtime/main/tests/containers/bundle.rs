@@ -82,10 +82,10 @@ impl Bundle {
 
     /// A command line of the runtime.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        // At once, and each thread for itself: another command may be reading it.
-        let new = self.path().join(format!("config.json.{:?}", std::thread::current().id()));
-        std::fs::write(&new, self.config.to_string()).unwrap();
-        std::fs::rename(&new, self.path().join("config.json")).unwrap();
+        // At once: another command may be reading it.
+        let (path, text) = (self.path().join("config.json"), self.config.to_string());
+        base_files::replace(&path, text.as_bytes(), 0o644, base_files::Durability::Processes)
+            .unwrap();
         let mut command = match self.caller.split_first() {
             None => Command::new(program()),
             Some((first, rest)) => {
