@@ -40,6 +40,8 @@ const KEPT_IDLE: usize = 64;
 const MOMENT: Duration = Duration::from_millis(20);
 /// How long it then waits for the exit code.
 const LINGER: Duration = Duration::from_secs(2);
+/// How long a resize waits for the process to run; dockerd's.
+const STARTS_WITHIN: Duration = Duration::from_secs(10);
 
 /// All exec sessions.
 #[derive(Default)]
@@ -53,6 +55,8 @@ struct Exec {
     detach_keys: Vec<u8>,
     /// How output reaches the attached client.
     framing: Framing,
+    /// Height and width that the terminal was last resized to.
+    size: Mutex<Option<[u32; 2]>>,
     progress: watch::Sender<Progress>,
     /// The attached client has been sent everything.
     drained: watch::Sender<bool>,
@@ -137,6 +141,7 @@ impl Exec {
             request,
             detach_keys,
             framing,
+            size: Mutex::default(),
             progress: watch::Sender::new(Progress::Created),
             drained: watch::Sender::new(false),
         })
@@ -171,6 +176,24 @@ impl Exec {
             biased;
             () = finished => {}
             () = soon => {}
+        }
+    }
+
+    fn size(&self) -> std::sync::MutexGuard<'_, Option<[u32; 2]>> {
+        self.size.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the process runs.
+    async fn started(&self) -> Result<()> {
+        let mut progress = self.progress.subscribe();
+        let begun = progress
+            .wait_for(|progress| !matches!(progress, Progress::Created | Progress::Starting));
+        match tokio::time::timeout(STARTS_WITHIN, begun).await.map(|begun| begun.map(|now| *now)) {
+            Ok(Ok(Progress::Running { .. })) => Ok(()),
+            Ok(_) => Err(Error::Conflict(format!("exec {} is not running", self.id))),
+            Err(_) => {
+                Err(Error::internal_text("timeout waiting for exec session ready".to_owned()))
+            }
         }
     }
 
@@ -430,7 +453,8 @@ impl Shared {
         spec::merge_environment(&mut env, request.env.as_deref().unwrap_or_default());
         let folder = [request.working_dir.as_str(), config.working_dir.as_str(), "/"];
         let cwd = folder.into_iter().find(|folder| !folder.is_empty()).unwrap_or("/");
-        let size = options.console_size.or(request.console_size).filter(|_| request.tty);
+        let size = exec.size().or(options.console_size).or(request.console_size);
+        let size = size.filter(|_| request.tty);
         let security = spec::SecurityOptions::parse(host)?;
         Ok(Process {
             terminal: request.tty,
@@ -495,12 +519,12 @@ impl Shared {
         })
     }
 
-    /// `POST /exec/{id}/resize`.
+    /// `POST /exec/{id}/resize`. Clients send the size while the process is being started: it
+    /// begins with that size where it can, and gets it as soon as it runs where not.
     pub(crate) async fn exec_resize(&self, id: &str, height: u32, width: u32) -> Result<()> {
         let exec = self.execs.find(id)?;
-        if !matches!(exec.progress(), Progress::Running { .. }) {
-            return Err(Error::Conflict(format!("exec {id} is not running")));
-        }
+        *exec.size() = Some([height, width]);
+        exec.started().await?;
         self.resize(exec.container.id().as_str(), exec.id.as_str(), height, width).await
     }
 }
@@ -530,6 +554,7 @@ fn exec_failure(error: &contracts_supervisor_api::tonic::Status) -> (Error, i64)
 mod tests {
     use super::*;
     use crate::record::{StateRecord, tests::config};
+    use futures_util::FutureExt as _;
 
     fn exec() -> Arc<Exec> {
         let (container, _) = Container::new(config(), StateRecord::created(), "/x".into(), None);
@@ -543,6 +568,21 @@ mod tests {
         exec.advance(Progress::Finished { code: 0, pid: 1 });
         let text = exec.claim().unwrap_err().to_string();
         assert_eq!(text, format!("exec command {} has already run", exec.id));
+    }
+
+    #[tokio::test]
+    async fn a_resize_waits_for_the_process() {
+        let exec = exec();
+        let waiting = exec.started();
+        tokio::pin!(waiting);
+        assert!(waiting.as_mut().now_or_never().is_none());
+        exec.claim().unwrap();
+        assert!(waiting.as_mut().now_or_never().is_none());
+        exec.advance(Progress::Running { pid: 1 });
+        waiting.await.unwrap();
+        exec.advance(Progress::Finished { code: 0, pid: 1 });
+        let text = exec.started().await.unwrap_err().to_string();
+        assert_eq!(text, format!("exec {} is not running", exec.id));
     }
 
     #[test]

@@ -20,12 +20,13 @@ fn bash_has_a_terminal_that_is_resized_interrupted_detached_and_attached_again()
             30,
         );
         terminal.expect("root@");
-        terminal.line("stty size; tty");
-        terminal.expect("30 100");
+        // A client sends a new size when it comes to it, an old one its first, too.
+        terminal.line("until stty size | grep '30 100'; do sleep 0.1; done; tty");
+        terminal.expect("\n30 100");
         terminal.expect("/dev/pts/0");
         terminal.resize(90, 20);
-        terminal.line("sleep 0.3; stty size");
-        terminal.expect("20 90");
+        terminal.line("until stty size | grep '20 90'; do sleep 0.1; done");
+        terminal.expect("\n20 90");
         // The terminal drops what was typed before Ctrl-C: each key waits for the screen.
         terminal.line("echo then; sleep 1000");
         terminal.expect("\nthen");
@@ -61,8 +62,8 @@ fn exec_has_a_terminal_of_its_own() {
             20,
         );
         terminal.expect("#");
-        terminal.line("stty size; exit 6");
-        terminal.expect("20 70");
+        terminal.line("until stty size | grep '20 70'; do sleep 0.1; done; exit 6");
+        terminal.expect("\n20 70");
         terminal.expect("status 6");
         drop(terminal);
         let _ = client.ok(&["rm", "-f", "host"]);
