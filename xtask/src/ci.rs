@@ -1,7 +1,7 @@
 //! All checks and tests, in the order in which a mistake is cheapest to find.
 
 use crate::workspace::{cargo, run};
-use crate::{binaries, layers, syscalls, tidy};
+use crate::{binaries, layers, suite, syscalls, tidy};
 use anyhow::Result;
 use std::time::Instant;
 
@@ -17,6 +17,8 @@ const END_TO_END: [&str; 9] = [
     "tests-limits",
     "tests-vm",
 ];
+
+const ONE_AT_A_TIME: [&str; 2] = ["--test-threads", "1"];
 
 /// Runs one step and tells how long it took.
 fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
@@ -40,34 +42,38 @@ pub(crate) fn check_everything() -> Result<()> {
     for package in END_TO_END {
         unit.extend(["--exclude", package]);
     }
-    step("unit tests compile", || {
-        let mut arguments = unit.clone();
-        arguments.push("--no-run");
-        run_cargo(&arguments)
-    })?;
+    step("unit tests compile", || run_cargo(&[unit.as_slice(), &["--no-run"]].concat()))?;
+    let mut unstable = Vec::new();
     // Many of them make containers, links and mounts: one at a time. The other core compiles.
-    unit.extend(["--", "--test-threads", "1"]);
-    step("unit tests and programs", || side_by_side(|| run_cargo(&unit), binaries::build))?;
+    step("unit tests and programs", || {
+        unstable.extend(side_by_side(|| suite::run(&unit, &ONE_AT_A_TIME), binaries::build)?);
+        Ok(())
+    })?;
     step("end to end", || {
         let mut arguments = vec!["test", "--locked", "--no-fail-fast"];
         for package in END_TO_END {
             arguments.extend(["-p", package]);
         }
-        arguments.extend(["--", "--test-threads", "1"]);
-        run_cargo(&arguments)
-    })
+        unstable.extend(suite::run(&arguments, &ONE_AT_A_TIME)?);
+        Ok(())
+    })?;
+    for test in unstable {
+        println!("=== UNSTABLE: {test} failed and then passed: a defect of it or of what it tests");
+    }
+    Ok(())
 }
 
 /// Runs both at once; the first error is that of the first.
-fn side_by_side(
-    one: impl FnOnce() -> Result<()>,
+fn side_by_side<T>(
+    one: impl FnOnce() -> Result<T>,
     other: impl FnOnce() -> Result<()> + Send,
-) -> Result<()> {
+) -> Result<T> {
     std::thread::scope(|scope| {
         let other = scope.spawn(other);
         let one = one();
         let other = other.join().expect("a step does not panic");
-        one.and(other)
+        let one = one?;
+        other.map(|()| one)
     })
 }
 

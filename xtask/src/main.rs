@@ -7,6 +7,7 @@ mod binaries;
 mod ci;
 mod foreign;
 mod layers;
+mod suite;
 mod syscalls;
 mod tidy;
 mod workspace;
