@@ -233,7 +233,7 @@ fn profile(input: &Input, kind: &Kind) -> Seccomp {
     // the call's number.
     let exit = SyscallRule {
         names: vec!["exit".to_owned()],
-        action: if default == Action::Allow { Action::Errno } else { Action::Allow },
+        action: Some(if default == Action::Allow { Action::Errno } else { Action::Allow }),
         ..SyscallRule::default()
     };
     // One rule a call: over several with conditions libseccomp 2.5.4 may loop for ever.
@@ -245,7 +245,7 @@ fn profile(input: &Input, kind: &Kind) -> Seccomp {
         }
         syscalls.push(SyscallRule {
             names: vec![name.clone()],
-            action: ACTIONS[usize::from(rule.action) % ACTIONS.len()],
+            action: Some(ACTIONS[usize::from(rule.action) % ACTIONS.len()]),
             errno_ret: rule.errno.map(u32::from),
             args: rule.arguments.iter().take(3).map(argument).collect(),
         });
@@ -269,13 +269,17 @@ fn are_one(one: &str, other: &str) -> bool {
     one == other || is_part(one, other) || is_part(other, one)
 }
 
+fn operator(argument: &Argument) -> Operator {
+    argument.op.expect("every condition has one")
+}
+
 fn argument(condition: &Condition) -> Argument {
     let (operator, _) = OPERATORS[usize::from(condition.operator) % OPERATORS.len()];
     let mut argument = Argument {
         index: u32::from(condition.index % 6),
         value: condition.value.value(),
         value_two: Some(condition.value_two.value()),
-        op: operator,
+        op: Some(operator),
     };
     if operator == Operator::MaskedEqual {
         // A value with bits outside the mask can never be equal.
@@ -286,7 +290,7 @@ fn argument(condition: &Condition) -> Argument {
 
 /// libseccomp's filter, made as runc makes it; nothing where it takes no such profile.
 fn libseccomp(profile: &Seccomp, kind: &Kind) -> Option<Vec<Instruction>> {
-    let default = action(profile.default_action.unwrap_or_default(), profile.default_errno_ret);
+    let default = action(profile.default_action, profile.default_errno_ret);
     let mut context = ScmpFilterContext::new(default).ok()?;
     context.remove_arch(ScmpArch::X8664).ok()?;
     context.add_arch(kind.native.1).ok()?;
@@ -336,7 +340,7 @@ fn meant(
     };
     let holds = |condition: &Argument| {
         let (value, wanted) = (argument(condition.index), condition.value);
-        match condition.op {
+        match operator(condition) {
             Operator::NotEqual => value != wanted,
             Operator::Less => value < wanted,
             Operator::LessOrEqual => value <= wanted,
@@ -362,7 +366,7 @@ fn meant(
     };
     let verdict = match profile.syscalls.iter().find(applies) {
         Some(rule) => action(rule.action, rule.errno_ret),
-        None => action(profile.default_action.unwrap_or_default(), profile.default_errno_ret),
+        None => action(profile.default_action, profile.default_errno_ret),
     };
     Some(match verdict {
         ScmpAction::KillThread => 0,
@@ -416,7 +420,7 @@ fn is_confused(program: &[Instruction]) -> bool {
 
 fn comparison(argument: &Argument) -> ScmpArgCompare {
     let (_, operator) =
-        OPERATORS.into_iter().find(|(op, _)| *op == argument.op).expect("all are there");
+        OPERATORS.into_iter().find(|(op, _)| *op == operator(argument)).expect("all are there");
     let (operator, value) = match operator {
         ScmpCompareOp::MaskedEqual(_) => {
             (ScmpCompareOp::MaskedEqual(argument.value), argument.value_two.unwrap_or(0))
@@ -426,9 +430,9 @@ fn comparison(argument: &Argument) -> ScmpArgCompare {
     ScmpArgCompare::new(argument.index, operator, value)
 }
 
-fn action(action: Action, errno: Option<u32>) -> ScmpAction {
+fn action(action: Option<Action>, errno: Option<u32>) -> ScmpAction {
     let data = errno.unwrap_or(EPERM);
-    match action {
+    match action.expect("every profile says one") {
         Action::Allow => ScmpAction::Allow,
         Action::Errno => ScmpAction::Errno(data.cast_signed()),
         Action::Kill | Action::KillThread => ScmpAction::KillThread,
@@ -510,7 +514,7 @@ fn argument_value(argument: &Result<(u8, u8, u8), Number>, profile: &Seccomp) ->
     let pick = |list: usize, choice: u8| if list == 0 { 0 } else { usize::from(choice) % list };
     let Some(rule) = profile.syscalls.get(pick(profile.syscalls.len(), rule)) else { return 0 };
     let Some(condition) = rule.args.get(pick(rule.args.len(), condition)) else { return 0 };
-    let value = match condition.op {
+    let value = match operator(condition) {
         Operator::MaskedEqual => condition.value_two.unwrap_or(0),
         _ => condition.value,
     };

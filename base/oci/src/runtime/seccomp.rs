@@ -24,7 +24,7 @@ document! {
 }
 
 /// What happens to a call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Action {
     /// The thread dies.
     #[serde(rename = "SCMP_ACT_KILL")]
@@ -39,7 +39,6 @@ pub enum Action {
     #[serde(rename = "SCMP_ACT_TRAP")]
     Trap,
     /// The call fails.
-    #[default]
     #[serde(rename = "SCMP_ACT_ERRNO")]
     Errno,
     /// A tracer decides.
@@ -62,9 +61,9 @@ document! {
         @required {
             /// Their names.
             names: Vec<String>,
-            /// What happens to them.
-            action: Action,
         }
+        /// What happens to them. A filter's rules must have it.
+        action: Option<Action>,
         /// The errno of `action` where it has one.
         errno_ret: Option<u32>,
         /// Conditions, all of which must hold.
@@ -80,16 +79,16 @@ document! {
             index: u32,
             /// What it is compared with.
             value: u64,
-            /// The comparison.
-            op: Operator,
         }
         /// For `SCMP_CMP_MASKED_EQ`: the value after masking with `value`.
         value_two: Option<u64>,
+        /// The comparison. A filter's conditions must have it.
+        op: Option<Operator>,
     }
 }
 
 /// A comparison.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Operator {
     /// Not equal.
     #[serde(rename = "SCMP_CMP_NE")]
@@ -101,7 +100,6 @@ pub enum Operator {
     #[serde(rename = "SCMP_CMP_LE")]
     LessOrEqual,
     /// Equal.
-    #[default]
     #[serde(rename = "SCMP_CMP_EQ")]
     Equal,
     /// Greater or equal.

@@ -41,10 +41,10 @@ fn resolve_default(machine: &Machine, capabilities: &[String]) -> Seccomp {
     };
     let rules = RULES.iter().filter(|rule| applies(rule.when)).map(|rule| SyscallRule {
         names: rule.names.split_whitespace().map(str::to_owned).collect(),
-        action: match rule.answer {
+        action: Some(match rule.answer {
             Answer::Allow => Action::Allow,
             Answer::Errno(_) => Action::Errno,
-        },
+        }),
         errno_ret: match rule.answer {
             Answer::Allow => None,
             Answer::Errno(errno) => Some(errno),
@@ -65,7 +65,8 @@ fn resolve_default(machine: &Machine, capabilities: &[String]) -> Seccomp {
 }
 
 fn arguments(machine: &Machine, is: Is) -> Vec<Argument> {
-    let one = |index, op, value, value_two| vec![Argument { index, value, op, value_two }];
+    let one =
+        |index, op, value, value_two| vec![Argument { index, value, value_two, op: Some(op) }];
     match is {
         Is::Any => Vec::new(),
         Is::Less(value) => one(0, Operator::Less, value, None),
@@ -160,7 +161,7 @@ fn resolve(json: &str, machine: &Machine, capabilities: &[String]) -> Result<Sec
         }
         syscalls.push(SyscallRule {
             names,
-            action: rule.action,
+            action: Some(rule.action),
             errno_ret: rule.errno_ret,
             args: rule.args.unwrap_or_default(),
         });
@@ -212,7 +213,7 @@ mod tests {
     fn an_administrator_gets_both_without_conditions() {
         let policy = default_policy(&["CAP_SYS_ADMIN".into()]);
         assert!(rules(&policy, "clone")[0].args.is_empty());
-        assert_eq!(rules(&policy, "clone3")[0].action, Action::Allow);
+        assert_eq!(rules(&policy, "clone3")[0].action, Some(Action::Allow));
         assert!(rules(&policy, "chroot").is_empty());
     }
 

@@ -33,9 +33,7 @@ pub fn compile(profile: &Seccomp) -> Result<Filter, Error> {
 /// # Errors
 /// As those of [`compile`].
 pub fn compile_for(machine: &Machine, profile: &Seccomp) -> Result<Filter, Error> {
-    let default_action = profile
-        .default_action
-        .ok_or_else(|| Error::Invalid { what: "seccomp defaultAction", value: String::new() })?;
+    let default_action = profile.default_action.ok_or_else(|| missing("seccomp defaultAction"))?;
     let notifies = check_notification(profile)?;
     if let Some(name) = profile.architectures.iter().find(|name| !name.starts_with("SCMP_ARCH_")) {
         return Err(Error::Invalid { what: "seccomp architecture", value: name.clone() });
@@ -90,7 +88,7 @@ fn check_notification(profile: &Seccomp) -> Result<bool, Error> {
     if profile.default_action == Some(Action::Notify) {
         return wrong("SCMP_ACT_NOTIFY as the default");
     }
-    let mut notifying = profile.syscalls.iter().filter(|rule| rule.action == Action::Notify);
+    let mut notifying = profile.syscalls.iter().filter(|rule| rule.action == Some(Action::Notify));
     if notifying.clone().any(|rule| rule.names.iter().any(|name| name == "write")) {
         return wrong("SCMP_ACT_NOTIFY for write");
     }
@@ -99,6 +97,10 @@ fn check_notification(profile: &Seccomp) -> Result<bool, Error> {
         return wrong("SCMP_ACT_NOTIFY without listenerPath");
     }
     Ok(notifies)
+}
+
+fn missing(what: &'static str) -> Error {
+    Error::Invalid { what, value: String::new() }
 }
 
 /// The flags of seccomp(2). Without any, speculation mitigation is left off as runc does: it
@@ -152,7 +154,8 @@ impl Rule {
         for name in &rule.names {
             calls.extend(Call::find(name, calls.last().copied()));
         }
-        let value = return_value(rule.action, rule.errno_ret);
+        let action = rule.action.ok_or_else(|| missing("seccomp action"))?;
+        let value = return_value(action, rule.errno_ret);
         Ok(Self { value, conditions: conditions(rule)?, calls })
     }
 }
@@ -259,8 +262,9 @@ fn conditions(rule: &SyscallRule) -> Result<Vec<Vec<Argument64>>, Error> {
             let value = argument.index.to_string();
             return Err(Error::Invalid { what: "seccomp argument index", value });
         }
+        let operator = argument.op.ok_or_else(|| missing("seccomp operator"))?;
         let value_two = argument.value_two.unwrap_or(0);
-        Ok(Argument64::new(argument.index, argument.op, argument.value, value_two))
+        Ok(Argument64::new(argument.index, operator, argument.value, value_two))
     };
     let arguments = rule.args.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     if arguments.is_empty() {

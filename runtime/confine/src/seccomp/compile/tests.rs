@@ -217,7 +217,7 @@ fn a_filter_survives_its_bytes_and_other_bytes_are_refused() {
 }
 
 #[test]
-fn unknown_flags_and_architectures_and_impossible_listeners_are_refused() {
+fn what_has_no_meaning_in_a_profile_is_refused() {
     for text in [
         r#"{"defaultAction":"SCMP_ACT_ALLOW","flags":["SECCOMP_FILTER_FLAG_X"]}"#,
         r#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["VAX"]}"#,
@@ -226,6 +226,9 @@ fn unknown_flags_and_architectures_and_impossible_listeners_are_refused() {
             {"names":["write"],"action":"SCMP_ACT_NOTIFY"}]}"#,
         r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[
             {"names":["mkdir"],"action":"SCMP_ACT_NOTIFY"}]}"#,
+        r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdir"]}]}"#,
+        r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdir"],
+            "action":"SCMP_ACT_ERRNO","args":[{"index":0,"value":0}]}]}"#,
     ] {
         assert!(compile(&serde_json::from_str(text).unwrap()).is_err(), "{text}");
     }
@@ -327,7 +330,7 @@ fn architectures_of_other_machines_are_taken_and_add_nothing() {
         architectures: architectures.iter().map(|name| (*name).to_owned()).collect(),
         syscalls: vec![SyscallRule {
             names: vec!["read".to_owned()],
-            action: Action::Allow,
+            action: Some(Action::Allow),
             ..SyscallRule::default()
         }],
         ..Seccomp::default()
