@@ -64,6 +64,7 @@ pub(crate) struct Container {
     rootfs: Mutex<Option<Vec<types::Mount>>>,
     /// Attachments that wait for its task.
     gate: tokio::sync::Mutex<attach::Gate>,
+    promised: attach::Promised,
     /// Its exec sessions.
     pub(crate) execs: Mutex<Vec<ExecId>>,
     pub(crate) stats: crate::stats::Hub,
@@ -108,6 +109,7 @@ impl Container {
             commands,
             rootfs: Mutex::new(rootfs),
             gate: tokio::sync::Mutex::default(),
+            promised: attach::Promised::default(),
             execs: Mutex::default(),
             stats: crate::stats::Hub::default(),
         };

@@ -25,8 +25,9 @@ use contracts_shim_api::attach::{AttachRequest, EndReason, Framing};
 use contracts_shim_api::stdio::{GantryStdio, StdioUri};
 use contracts_supervisor_api::any;
 use contracts_supervisor_api::services::tasks::{
-    DeleteProcessRequest, ExecProcessRequest, StartRequest,
+    DeleteProcessRequest, ExecProcessRequest, GetRequest, StartRequest,
 };
+use contracts_supervisor_api::types;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -36,10 +37,8 @@ use tokio::sync::watch;
 /// code late, or start one late.
 const KEPT_IDLE: usize = 64;
 
-/// How long an inspect waits for the end of an attached client's stream.
-const MOMENT: Duration = Duration::from_millis(20);
-/// How long it then waits for the exit code.
-const LINGER: Duration = Duration::from_secs(2);
+/// How long an inspect waits for the exit code of a process that has ended.
+const EXIT_WITHIN: Duration = Duration::from_secs(10);
 /// How long a resize waits for the process to run; dockerd's.
 const STARTS_WITHIN: Duration = Duration::from_secs(10);
 
@@ -58,8 +57,6 @@ struct Exec {
     /// Height and width that the terminal was last resized to.
     size: Mutex<Option<[u32; 2]>>,
     progress: watch::Sender<Progress>,
-    /// The attached client has been sent everything.
-    drained: watch::Sender<bool>,
 }
 
 /// How far a session is.
@@ -143,7 +140,6 @@ impl Exec {
             framing,
             size: Mutex::default(),
             progress: watch::Sender::new(Progress::Created),
-            drained: watch::Sender::new(false),
         })
     }
 
@@ -153,30 +149,6 @@ impl Exec {
 
     fn advance(&self, to: Progress) {
         self.progress.send_replace(to);
-    }
-
-    /// Waits until the session is over where it is about to be: clients ask for the exit code as
-    /// soon as their stream ends, which can be a moment before the supervisor tells of the exit.
-    async fn settle(&self) {
-        let mut progress = self.progress.subscribe();
-        let finished = async {
-            let over = |progress: &Progress| matches!(progress, Progress::Finished { .. });
-            let _ = progress.wait_for(over).await;
-        };
-        let mut drained = self.drained.subscribe();
-        let soon = async {
-            // A client that is still attached (or never was) gets an answer after a moment.
-            let _ = tokio::time::timeout(MOMENT, drained.wait_for(|drained| *drained)).await;
-            if *self.drained.borrow() {
-                tokio::time::sleep(LINGER).await;
-            }
-        };
-        // Cancel-safe: both only look.
-        tokio::select! {
-            biased;
-            () = finished => {}
-            () = soon => {}
-        }
     }
 
     fn size(&self) -> std::sync::MutexGuard<'_, Option<[u32; 2]>> {
@@ -306,7 +278,6 @@ impl Shared {
                     Some(connected) => connected.ended().await?,
                     None => return Ok(()),
                 };
-                exec.drained.send_replace(true);
                 if reason == EndReason::Detached {
                     self.tell_exec("exec_detach", &exec);
                 }
@@ -475,12 +446,36 @@ impl Shared {
         })
     }
 
+    /// Waits for the exit code of a process that has ended. Clients ask for it as soon as their
+    /// stream ends, and that ends in the shim: here nobody may have heard of the exit yet.
+    async fn exec_settle(&self, exec: &Exec) {
+        if !matches!(exec.progress(), Progress::Starting | Progress::Running { .. }) {
+            return;
+        }
+        let request = GetRequest {
+            container_id: exec.container.id().to_string(),
+            exec_id: exec.id.to_string(),
+        };
+        // The shim ends the stream and the process in one turn, so what it says now is true.
+        let is_over = match self.supervisor.tasks().get(self.supervisor.call(request)).await {
+            Ok(answer) => answer
+                .into_inner()
+                .process
+                .is_some_and(|process| process.status() == types::Status::Stopped),
+            // Not there yet, or deleted since.
+            Err(_) => !matches!(exec.progress(), Progress::Starting),
+        };
+        if is_over {
+            let mut progress = exec.progress.subscribe();
+            let over = progress.wait_for(|now| matches!(now, Progress::Finished { .. }));
+            let _ = tokio::time::timeout(EXIT_WITHIN, over).await;
+        }
+    }
+
     /// `GET /exec/{id}/json`.
     pub(crate) async fn exec_inspect(&self, id: &str) -> Result<ExecInspectResponse> {
         let exec = self.execs.find(id)?;
-        if matches!(exec.progress(), Progress::Starting | Progress::Running { .. }) {
-            exec.settle().await;
-        }
+        self.exec_settle(&exec).await;
         let request = &exec.request;
         let command = exec.command();
         let progress = exec.progress();

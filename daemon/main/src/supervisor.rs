@@ -26,7 +26,7 @@ const PROGRAM: &str = "gantry-supervisor";
 /// The word by which this program, started again, turns into the supervisor.
 const BECOME: &str = "--become-supervisor";
 /// How long a supervisor may take until it answers.
-const START_LIMIT: Duration = Duration::from_secs(15);
+const START_LIMIT: Duration = Duration::from_secs(60);
 /// How long it may take to end.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(2);

@@ -14,7 +14,7 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 /// Nothing here takes longer unless it hangs.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Proxy {
     child: Child,

@@ -399,7 +399,7 @@ fn a_joined_network_namespace_is_the_given_one() {
         std::process::Command::new("unshare").args(["--net", "sleep", "1000"]).spawn().unwrap();
     let path = format!("/proc/{}/ns/net", holder.id());
     let own = std::fs::read_link("/proc/self/ns/net").unwrap();
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while std::fs::read_link(&path).unwrap() == own {
         assert!(std::time::Instant::now() < deadline, "unshare made no namespace");
         std::thread::sleep(std::time::Duration::from_millis(5));
@@ -511,7 +511,7 @@ fn processes_that_multiply_do_not_outlive_a_container_that_shares_its_pids() {
         serde_json::from_str(&bundle.succeed(&["ps", "--format", "json", "ID"])).unwrap()
     };
     let come_to = |count: usize| {
-        let limit = std::time::Duration::from_secs(10);
+        let limit = std::time::Duration::from_secs(60);
         wait::until("the processes", limit, || match processes().len() {
             found if found == count => Ok(()),
             found => Err(format!("{found} instead of {count}")),
@@ -586,7 +586,7 @@ fn a_creator_that_is_killed_leaves_no_process_and_the_rest_can_be_deleted() {
 
 fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     // Long enough for an emulated machine that is busy.
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     loop {
         if let Some(value) = condition() {
             return value;

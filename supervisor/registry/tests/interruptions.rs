@@ -70,7 +70,7 @@ fn assert_only_verified(data: &Path, supervisor: &Supervisor) {
         assert_eq!(length, u64::try_from(info.size).unwrap());
     }
     // What a failed pull was still unpacking is deleted when that has ended.
-    let numbers = until("the rests to be gone", Duration::from_secs(20), || {
+    let numbers = until("the rests to be gone", Duration::from_secs(60), || {
         supervisor.snapshots.cleanup().unwrap();
         let prefix = SnapshotRecord::key_of("overlayfs", "");
         let records: Vec<SnapshotRecord> =
@@ -170,7 +170,7 @@ async fn a_killed_download_goes_on_where_it_was() {
         async move { pull(&client, &reference).await }
     });
     let ingests = Process::data(root.path()).join("content/ingest");
-    until("half a layer on disk", Duration::from_secs(20), || {
+    until("half a layer on disk", Duration::from_secs(60), || {
         let entries = std::fs::read_dir(&ingests).map_err(|error| error.to_string())?;
         let is_stalled = |path: &PathBuf| {
             std::fs::read_to_string(path.join("ref")).is_ok_and(|name| name.ends_with(&digests[1]))
@@ -264,7 +264,7 @@ async fn a_stalled_pull_keeps_no_other_from_unpacking() {
         let reference = format!("{}/stalled:t", stalling.address);
         async move { pull(&client, &reference).await }
     });
-    until("downloads that stand still", Duration::from_secs(20), || {
+    until("downloads that stand still", Duration::from_secs(60), || {
         let asked = stalling.asked_for("blobs/").len();
         // The configuration, and as many layers as are downloaded at once.
         if asked > 3 { Ok(()) } else { Err(asked.to_string()) }
@@ -340,7 +340,7 @@ async fn what_a_failed_pull_had_stored_is_kept_for_the_next_one() {
     for digest in &digests[..2] {
         assert_eq!(registry.asked_for(digest).len(), 1);
     }
-    let kept = until("the pull's lease to be gone", Duration::from_secs(20), || {
+    let kept = until("the pull's lease to be gone", Duration::from_secs(60), || {
         let leases: Vec<Lease> = supervisor.records.list(NAMESPACE).unwrap();
         if leases.len() == 1 { Ok(leases) } else { Err(leases.len().to_string()) }
     });

@@ -92,7 +92,7 @@ fn a_terminal_is_not_framed(socket: &Path) {
 }
 
 fn heads_come_before_there_is_anything_to_tell(socket: &Path) {
-    let id = create(socket, &json!({"Cmd": ["sh", "-c", "sleep 0.3; echo late; exit 7"]}));
+    let id = create(socket, &json!({"Cmd": ["sh", "-c", "sleep 0.3; echo late; sleep 1; exit 7"]}));
     let open = |method: &str, target: &str| {
         let mut session = Session::open(socket).unwrap();
         let text =
@@ -160,7 +160,7 @@ fn what_cannot_run_is_told_in_the_stream(socket: &Path) {
 }
 
 fn exec_ends_with(socket: &Path, exec: &str, codes: &[i64]) {
-    wait::until("the exec's exit code", Duration::from_secs(10), || {
+    wait::until("the exec's exit code", Duration::from_secs(60), || {
         let state = ok(socket, "GET", &format!("/exec/{exec}/json"), None);
         let code = state["ExitCode"].as_i64();
         if code.is_some_and(|code| codes.contains(&code)) { Ok(()) } else { Err(state.to_string()) }

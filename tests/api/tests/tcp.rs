@@ -122,7 +122,7 @@ fn over_tls_who_has_a_certificate_of_the_authority_gets_all_and_others_nothing()
     assert!(!nobody.status.success(), "{}", describe(&nobody));
     // Who does not speak TLS hears nothing of the API.
     let mut plain = TcpStream::connect(("127.0.0.1", port)).expect("connect");
-    plain.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
+    plain.set_read_timeout(Some(Duration::from_secs(60))).expect("set");
     plain.write_all(b"GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n").expect("send");
     let mut answer = Vec::new();
     let _ = plain.read_to_end(&mut answer);

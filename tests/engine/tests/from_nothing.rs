@@ -18,8 +18,11 @@ fn on_a_bare_machine(script: &str) -> Output {
         done
         unset DOCKER_HOST DOCKER_CONTEXT
         leave() {
-            for pid in /run/gantry/gantryd.pid /run/gantry/supervisor/supervisor.pid; do
-                [ -e "$pid" ] && kill "$(cat "$pid")" 2>/dev/null || true
+            for file in /run/gantry/gantryd.pid /run/gantry/supervisor/supervisor.pid; do
+                pid=$(cat "$file" 2>/dev/null) || continue
+                kill "$pid" 2>/dev/null || continue
+                # The next one has the same bridge: it must not meet this one taking it away.
+                while readlink "/proc/$pid/exe" >/dev/null 2>&1; do sleep 0.02; done
             done
         }
         trap leave EXIT
@@ -59,9 +62,10 @@ fn hello_world_runs_though_no_registry_can_be_reached() {
 fn two_clients_at_once_start_one_daemon() {
     let output = on_a_bare_machine(
         r#"
-        for i in 1 2 3 4; do gantry version -f '{{.Server.Version}}' >"/run/gantry/out$i" 2>&1 & done
+        for i in 1 2 3 4; do gantry version -f '{{.Server.Version}}' >"/run/gantry/out$i" 2>>/run/gantry/told & done
         wait
         cat /run/gantry/out*
+        cat /run/gantry/told >&2
         count=0
         for link in /proc/[0-9]*/exe; do
             case "$(readlink "$link")" in */gantryd)

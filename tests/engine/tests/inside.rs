@@ -30,8 +30,15 @@ fn packages_can_be_installed_because_names_resolve_and_the_network_is_reached() 
     let client = &stage.clients()[0];
     // The machine's own package sources, so that whatever it reaches the container reaches.
     let sources = client.ok(&[
-        "run", "--rm", "-v", "/etc/apt:/etc/apt:ro", "debian", "sh", "-c",
-        "apt-get -qq update && apt-get -qq install -y --no-install-recommends jq >/dev/null 2>&1 && jq --version",
+        "run",
+        "--rm",
+        "-v",
+        "/etc/apt:/etc/apt:ro",
+        "debian",
+        "sh",
+        "-c",
+        "exec 3>&1 >&2; apt='apt-get -qq -o Acquire::Retries=5'; $apt update && \
+         $apt install -y --no-install-recommends jq && jq --version >&3",
     ]);
     assert!(sources.contains("jq-"), "{sources}");
 }

@@ -79,7 +79,7 @@ fn start(docker: Docker<'_>) {
     for arguments in
         [&["run", "--rm", "busybox", "sh", "-c", &fetch][..], &["exec", "load", "ls", "/ready"]]
     {
-        wait::until("what is counted to be done", Duration::from_secs(30), || {
+        wait::until("what is counted to be done", Duration::from_secs(60), || {
             let output = docker(arguments).output().map_err(|error| error.to_string())?;
             if output.status.success() { Ok(()) } else { Err(describe(&output)) }
         });
@@ -132,7 +132,7 @@ fn a_known_load_is_shown_within_a_tenth_and_as_debians_dockerd_shows_it() {
         let ours = |arguments: &[&str]| client.command(arguments);
         start(&ours);
         // The machine may take the processor away for a moment: a later sample counts as well.
-        wait::until("the load within a tenth", Duration::from_secs(60), || {
+        wait::until("the load within a tenth", Duration::from_secs(180), || {
             let (shown, reference) = (figures(&ours), figures(&original));
             shown.are_near(&LOAD)?;
             shown.are_near(&reference)

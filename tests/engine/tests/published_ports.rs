@@ -27,7 +27,7 @@ fn three_web_servers_answer_each_with_its_own_address() {
     for port in [8081_u16, 8082, 8083] {
         let name = format!("web{port}");
         let _ = client.ok(&["run", "-d", "--name", &name, "-p", &format!("{port}:80"), "web"]);
-        let body = wait::until("the server to answer", Duration::from_secs(10), || {
+        let body = wait::until("the server to answer", Duration::from_secs(60), || {
             get(port, "/cgi-bin/address")
         });
         let inspected = client.ok(&[
@@ -59,7 +59,7 @@ fn three_web_servers_answer_each_with_its_own_address() {
     assert!(error.contains("port is already allocated"), "{error}");
     let _ = client.ok(&["rm", "-f", "web8081"]);
     let _ = client.ok(&["run", "-d", "--name", "web8081", "-p", "8081:80", "web"]);
-    let _ = wait::until("the port's next owner to answer", Duration::from_secs(10), || {
+    let _ = wait::until("the port's next owner to answer", Duration::from_secs(60), || {
         get(8081, "/cgi-bin/address")
     });
 }
@@ -77,7 +77,7 @@ fn exposed_ports_get_ports_of_the_hosts_choice() {
             .unwrap()
             .parse()
             .unwrap();
-        let _ = wait::until("the server to answer", Duration::from_secs(10), || {
+        let _ = wait::until("the server to answer", Duration::from_secs(60), || {
             get(port, "/cgi-bin/address")
         });
         let _ = client.ok(&["rm", "-f", "any"]);

@@ -67,7 +67,7 @@ fn exec_has_a_terminal_of_its_own() {
         terminal.expect("status 6");
         drop(terminal);
         let _ = client.ok(&["rm", "-f", "host"]);
-        wait::until("the container to be gone", Duration::from_secs(5), || {
+        wait::until("the container to be gone", Duration::from_secs(60), || {
             let left = client.ok(&["ps", "-aq"]);
             if left.is_empty() { Ok(()) } else { Err(left) }
         });

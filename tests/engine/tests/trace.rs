@@ -19,7 +19,7 @@ fn the_clients_trace_id_is_in_the_logs_of_all_five_programs() {
     assert!(output.status.success(), "{}", tests_harness::describe(&output));
     let client = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(client.contains(trace), "client: {client}");
-    wait::until("the trace in the other programs' logs", Duration::from_secs(5), || {
+    wait::until("the trace in the other programs' logs", Duration::from_secs(60), || {
         let log = format!("{}{}", stage.daemon.log(), stage.daemon.supervisor_log());
         let missing: Vec<&str> = ["daemon", "supervisor", "shim", "runtime"]
             .into_iter()

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tests_harness::{Daemon, Registry, wait};
 
 /// How long after a client's answer a step may be reached.
-const REACHED_TIME: Duration = Duration::from_secs(5);
+const REACHED_TIME: Duration = Duration::from_secs(60);
 
 /// A daemon whose programs die where a test says.
 pub struct Stage {
@@ -86,12 +86,12 @@ impl Stage {
     pub fn recover(&mut self, step: &Step) {
         if step.program == Program::Daemon {
             let daemon = &mut self.daemon;
-            wait::until("the daemon's death to be seen", Duration::from_secs(5), || {
+            wait::until("the daemon's death to be seen", Duration::from_secs(60), || {
                 if daemon.reap() { Ok(()) } else { Err("it lives".to_owned()) }
             });
             daemon.launch();
         }
-        wait::until("the engine to answer", Duration::from_secs(20), || {
+        wait::until("the engine to answer", Duration::from_secs(60), || {
             let output = self.daemon.gantry(&["run", "--rm", "busybox", "true"]);
             if output.status.success() { Ok(()) } else { Err(tests_harness::describe(&output)) }
         });

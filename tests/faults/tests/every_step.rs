@@ -46,8 +46,8 @@ fn every_program_may_die_at_every_step() {
             step.name
         );
         listing_is_true(&stage, step.name);
-        let _ = stage.daemon.gantry(&["rm", "-f", "victim"]);
-        wait::until("the victim to be gone", Duration::from_secs(20), || {
+        wait::until("the victim to be gone", Duration::from_secs(60), || {
+            let _ = stage.daemon.gantry(&["rm", "-f", "victim"]);
             let listed = stage.daemon.gantry_ok(&["ps", "-aq", "--no-trunc"]);
             if listed.trim() == bystander.trim() {
                 Ok(())
@@ -93,7 +93,7 @@ fn pid(stage: &Stage, name: &str) -> String {
 
 /// A container that is listed as running has a living process, and no other has one.
 fn listing_is_true(stage: &Stage, step: &str) {
-    wait::until(&format!("{step}: a true listing"), Duration::from_secs(20), || {
+    wait::until(&format!("{step}: a true listing"), Duration::from_secs(60), || {
         let ids = stage.daemon.gantry_ok(&["ps", "-aq"]);
         for id in ids.split_whitespace() {
             let output =

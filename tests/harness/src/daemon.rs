@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+/// How many containers' networks a daemon makes ahead (`--sandbox-pool`).
+const MADE_AHEAD: usize = 8;
+
 /// A running daemon with its own roots; its programs end and its leak check runs on drop.
 pub struct Daemon {
     roots: tempfile::TempDir,
@@ -71,7 +74,7 @@ impl Daemon {
             .stdout(log.try_clone().expect("clone descriptor"))
             .stderr(log);
         self.process = Some(command.spawn().expect("start gantryd"));
-        wait::until("the daemon to answer", Duration::from_secs(30), || {
+        wait::until("the daemon to answer", Duration::from_secs(60), || {
             let exited = self.process.as_mut().and_then(|child| child.try_wait().ok().flatten());
             assert!(exited.is_none(), "gantryd ended ({exited:?}):\n{}", self.log());
             let output = self.gantry(&["version"]);
@@ -205,7 +208,7 @@ impl Daemon {
     pub fn terminate(&mut self) {
         let mut process = self.process.take().expect("the daemon runs");
         signal(process.id(), "TERM");
-        wait::until("gantryd to end", Duration::from_secs(20), || match process.try_wait() {
+        wait::until("gantryd to end", Duration::from_secs(60), || match process.try_wait() {
             Ok(Some(_)) => Ok(()),
             other => Err(format!("{other:?}")),
         });
@@ -235,9 +238,13 @@ impl Daemon {
         }
     }
 
-    /// A census taken twice with the same result.
+    /// A census taken twice with the same result, once the networks made ahead are there.
     fn settled_census(&self) -> Census {
-        wait::until("the daemon to settle", Duration::from_secs(15), || {
+        let made_ahead =
+            || std::fs::read_dir(self.exec_root().join("netns")).map_or(0, Iterator::count);
+        let wanted = if std::env::var_os("TEST_GANTRYD").is_some() { 0 } else { MADE_AHEAD };
+        let _ = wait::whether(Duration::from_secs(20), || made_ahead() >= wanted);
+        wait::until("the daemon to settle", Duration::from_secs(60), || {
             let first = self.census();
             std::thread::sleep(Duration::from_millis(150));
             let second = self.census();
@@ -297,13 +304,12 @@ impl Daemon {
         }
         if let Some(pid) = self.supervisor_pid() {
             signal(pid, "TERM");
-            wait::until("the supervisor to end", Duration::from_secs(10), || {
-                if Path::new(&format!("/proc/{pid}/exe")).read_link().is_err() {
-                    Ok(())
-                } else {
-                    Err(format!("{pid} runs"))
-                }
+            let executable = format!("/proc/{pid}/exe");
+            let ended = wait::whether(Duration::from_secs(60), || {
+                Path::new(&executable).read_link().is_err()
             });
+            // A second panic would end the other tests, too.
+            assert!(ended || std::thread::panicking(), "the supervisor, {pid}, runs on");
         }
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         let root = self.roots.path().display().to_string();

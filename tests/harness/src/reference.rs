@@ -110,7 +110,7 @@ impl Reference {
     }
 
     fn until_ready(&self, ready: impl Fn() -> bool) {
-        wait::until(self.name, Duration::from_secs(40), || {
+        wait::until(self.name, Duration::from_secs(120), || {
             if ready() { Ok(()) } else { Err(self.log()) }
         });
     }

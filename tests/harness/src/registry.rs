@@ -17,7 +17,7 @@ impl Registry {
     /// Starts an empty registry on a free port.
     ///
     /// # Panics
-    /// When it does not listen within ten seconds.
+    /// When it does not listen within a minute.
     #[must_use]
     pub fn start() -> Self {
         let storage = tempfile::Builder::new()
@@ -34,15 +34,15 @@ impl Registry {
             storage.path().join("data").display()
         );
         std::fs::write(&configuration, text).expect("write the registry's configuration");
-        let process = Command::new("docker-registry")
+        let mut process = Command::new("docker-registry")
             .arg("serve")
             .arg(&configuration)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
             .spawn()
             .expect("start docker-registry (apt-get install docker-registry)");
-        wait::until("the registry to listen", Duration::from_secs(10), || {
+        wait::until("the registry to listen", Duration::from_secs(60), || {
+            assert!(matches!(process.try_wait(), Ok(None)), "docker-registry has ended");
             TcpStream::connect(("127.0.0.1", port)).map(drop).map_err(|error| error.to_string())
         });
         Self { process, port, storage }

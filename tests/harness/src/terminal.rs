@@ -90,7 +90,7 @@ impl Terminal {
     /// # Panics
     /// After twenty seconds, with the screen.
     pub fn expect(&self, text: &str) {
-        wait::until(&format!("{text:?} on the screen"), Duration::from_secs(20), || {
+        wait::until(&format!("{text:?} on the screen"), Duration::from_secs(60), || {
             let screen = self.screen();
             if screen.contains(text) { Ok(()) } else { Err(format!("\n{screen}")) }
         });

@@ -4,19 +4,12 @@ use std::time::{Duration, Instant};
 
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// Nothing is given up before it was tried as often: a machine that stood still has not tried.
+const FEWEST_TRIES: u32 = 10;
 
 /// Tries `condition` until it holds. Whether it did within `limit`.
 pub fn whether(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
-    let start = Instant::now();
-    let mut pause = Duration::from_millis(2);
-    while !condition() {
-        if start.elapsed() > limit {
-            return false;
-        }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
-    true
+    tries(limit, || if condition() { Ok(()) } else { Err(()) }).is_ok()
 }
 
 /// Tries `condition` until it gives a value.
@@ -28,15 +21,21 @@ pub fn until<T>(
     limit: Duration,
     mut condition: impl FnMut() -> Result<T, String>,
 ) -> T {
+    tries(limit, &mut condition)
+        .unwrap_or_else(|status| panic!("waited {limit:?} for {what}; last status: {status}"))
+}
+
+fn tries<T, E>(limit: Duration, mut condition: impl FnMut() -> Result<T, E>) -> Result<T, E> {
     let start = Instant::now();
     let mut pause = Duration::from_millis(2);
+    let mut count = 0;
     loop {
+        let is_late = start.elapsed() > limit;
+        count += 1;
         match condition() {
-            Ok(value) => return value,
-            Err(status) if start.elapsed() > limit => {
-                panic!("waited {limit:?} for {what}; last status: {status}")
-            }
+            Err(status) if is_late && count >= FEWEST_TRIES => return Err(status),
             Err(_) => std::thread::sleep(pause),
+            done => return done,
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
     }

@@ -9,7 +9,7 @@ use tests_harness::Daemon;
 
 fn connect(daemon: &Daemon) -> UnixStream {
     let stream = UnixStream::connect(daemon.socket()).expect("connect");
-    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("set a limit");
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("set a limit");
     stream
 }
 

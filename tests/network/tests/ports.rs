@@ -133,7 +133,7 @@ fn a_port_of_one_address_is_only_there_in_both_families() {
     let client = &stage.clients()[0];
     let _ = client.ok(&["run", "-d", "--name", "web", "-p", "[::1]:8096:80", "web"]);
     assert_eq!(client.ok(&["port", "web"]), "80/tcp -> [::1]:8096");
-    let soon = wait::until("the server to answer", Duration::from_secs(10), || {
+    let soon = wait::until("the server to answer", Duration::from_secs(60), || {
         page(Ipv6Addr::LOCALHOST, 8096)
     });
     assert_eq!(soon, address(client, "web"));

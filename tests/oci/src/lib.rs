@@ -53,16 +53,17 @@ pub fn ctr_tells_a_containers_life(socket: &Path, runtime: &[&str]) {
         "{tasks}"
     );
     let tries = Cell::new(0);
-    let exec = || {
+    let exec = |line: &str| {
         let id = format!("echo-{}", tries.replace(tries.get() + 1));
-        let said = ok(&["task", "exec", "--exec-id", &id, long, "echo", "inside"]);
+        let said = ok(&["task", "exec", "--exec-id", &id, long, "sh", "-c", line]);
         if said == "inside" { Ok(()) } else { Err(format!("{said:?}")) }
     };
     if runtime.contains(&STOCK) {
         // The stock shim's output has been seen to get lost on a busy machine; ours must not.
-        wait::until("an exec's output", Duration::from_secs(20), exec);
+        wait::until("an exec's output", Duration::from_secs(60), || exec("echo inside"));
     } else {
-        assert_eq!(exec(), Ok(()));
+        // What has ended before ctr has opened its side of the fifos is lost to ctr.
+        assert_eq!(exec("sleep 0.3; echo inside"), Ok(()));
     }
     let failed =
         ctr(socket, &["task", "exec", "--exec-id", "two", long, "sh", "-c", "exit 3"]).output();
@@ -75,7 +76,7 @@ pub fn ctr_tells_a_containers_life(socket: &Path, runtime: &[&str]) {
     let ps = ok(&["task", "ps", long]);
     assert_eq!(ps.lines().count(), 2, "{ps}");
     let _ = ok(&["task", "kill", "-s", "SIGKILL", long]);
-    wait::until("the task to stop", Duration::from_secs(10), || {
+    wait::until("the task to stop", Duration::from_secs(60), || {
         let tasks = ok(&["task", "ls"]);
         if tasks.contains("STOPPED") { Ok(()) } else { Err(tasks) }
     });
@@ -86,13 +87,13 @@ pub fn ctr_tells_a_containers_life(socket: &Path, runtime: &[&str]) {
     let terminal =
         Terminal::run(&ctr(socket, &run(runtime, &["--rm", "-t"], &[tty, "sh"])), 77, 22);
     terminal.expect("#");
-    terminal.line("stty size");
-    terminal.expect("22 77");
+    // ctr tells the size once the program runs.
+    terminal.line("until [ \"$(stty size)\" = '22 77' ]; do sleep 0.1; done; echo si''zed");
+    terminal.expect("sized");
     let exec = ["task", "exec", "-t", "--exec-id", "three", tty, "sh"];
     let inner = Terminal::run(&ctr(socket, &exec), 66, 19);
     inner.expect("#");
-    inner.line("stty size; exit 6");
-    inner.expect("19 66");
+    inner.line("until [ \"$(stty size)\" = '19 66' ]; do sleep 0.1; done; exit 6");
     inner.expect("status 6");
     terminal.resize(80, 24);
     terminal.line("until [ \"$(stty size)\" = '24 80' ]; do :; done; exit 4");

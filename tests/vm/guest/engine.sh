@@ -7,6 +7,7 @@ trap 'code=$?; [ $code = 0 ] || tail -n 40 /tmp/gantryd.log /run/gantry/supervis
 export DOCKER_HOST=unix:///run/gantry.sock
 gantryd --data-root /var/lib/gantry --exec-root /run/gantry --host "$DOCKER_HOST" \
     --registry-mirror http://127.0.0.1:5000 >/tmp/gantryd.log 2>&1 &
+until_is registry up sh -c 'busybox wget -qO- http://127.0.0.1:5000/v2/ >/dev/null && echo up'
 until_is daemon up sh -c 'gantry version >/dev/null && echo up'
 gantry pull -q busybox
 expect hello "$(gantry run --rm busybox echo hello)" hello

@@ -9,7 +9,7 @@ use tests_harness::output_of;
 use tests_vm::{Machine, bundle};
 
 /// Counts for as long as it is let, and then ends with 7.
-const COUNTING: &str = "i=0; while ! test -e /data/end; do i=$((i+1)); echo line $i; echo $i > /data/n; sleep 1; done; exit 7";
+const COUNTING: &str = "i=0; while ! test -e /data/end; do i=$((i+1)); echo $i > /data/new; busybox mv /data/new /data/n; echo line $i; sleep 1; done; exit 7";
 
 /// A bundle with a script that tells in `data/n` how far it is.
 fn counting(folder: &Path, has_terminal: bool, script: &str) {

@@ -17,15 +17,47 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// Attachments that wait for a task, and whether one is there.
 #[derive(Default)]
 pub(crate) struct Gate {
     open: bool,
     waiting: Vec<Waiting>,
+}
+
+/// How many attachments were promised to clients and are not at the gate yet. A client starts the
+/// container as soon as it has the promise: the start waits for them.
+#[derive(Default)]
+pub(crate) struct Promised(watch::Sender<usize>);
+
+/// How long a start waits for them.
+const PROMISED_WITHIN: Duration = Duration::from_secs(10);
+
+impl Promised {
+    async fn kept(&self) {
+        let mut count = self.0.subscribe();
+        let _ = tokio::time::timeout(PROMISED_WITHIN, count.wait_for(|count| *count == 0)).await;
+    }
+}
+
+/// One of them, until it is at the gate or given up.
+struct Promise(Arc<Container>);
+
+impl Promise {
+    fn new(container: &Arc<Container>) -> Self {
+        container.promised.0.send_modify(|count| *count += 1);
+        Self(container.clone())
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        self.0.promised.0.send_modify(|count| *count -= 1);
+    }
 }
 
 /// An attachment to a container that does not run yet.
@@ -75,6 +107,8 @@ impl Shared {
         let shared = self.clone();
         let attributes = container.event_attributes();
         self.events.emit("container", "attach", container.id().as_str(), attributes);
+        // What is in the log may take its time, and then comes what was written until then.
+        let promise = (options.stream && !options.logs).then(|| Promise::new(&container));
         Ok(Attachment::new(tty, move |stream| async move {
             let client = Client::new(stream)?;
             if options.logs {
@@ -83,7 +117,7 @@ impl Shared {
             if !options.stream {
                 return Ok(());
             }
-            let reason = attach(&shared, &container, request, client).await?;
+            let reason = attach(&shared, &container, request, client, promise).await?;
             if reason == EndReason::Detached {
                 let attributes = container.event_attributes();
                 shared.events.emit("container", "detach", container.id().as_str(), attributes);
@@ -104,6 +138,7 @@ async fn attach(
     container: &Arc<Container>,
     mut request: AttachRequest,
     client: Client,
+    promise: Option<Promise>,
 ) -> Result<EndReason> {
     let (stream, buffered, relay) = client.into_parts()?;
     if request.stdin {
@@ -113,12 +148,12 @@ async fn attach(
     let socket = attach_socket(shared, container.id());
     let mut gate = container.gate.lock().await;
     if gate.open {
-        drop(gate);
+        drop((gate, promise));
         return connect(&socket, &request, stream).await?.ended().await;
     }
     let (ended, end) = oneshot::channel();
     gate.waiting.push(Waiting { request, stream, ended });
-    drop(gate);
+    drop((gate, promise));
     // Dropped when the start fails: the client's connection is closed then.
     Ok(end.await.unwrap_or(EndReason::Ended))
 }
@@ -126,6 +161,7 @@ async fn attach(
 /// Lets everybody in who waited for the task, before its program starts, so that no byte of its
 /// output is missed.
 pub(super) async fn open_gate(shared: &Arc<Shared>, container: &Arc<Container>) {
+    container.promised.kept().await;
     let mut gate = container.gate.lock().await;
     let waiting = std::mem::take(&mut gate.waiting);
     let socket = attach_socket(shared, container.id());
@@ -147,6 +183,7 @@ pub(super) async fn close_gate(container: &Container) {
 
 /// Ends the attachments that wait for a start that failed.
 pub(super) async fn turn_away(container: &Container) {
+    container.promised.kept().await;
     let mut gate = container.gate.lock().await;
     gate.open = false;
     gate.waiting.clear();
@@ -281,6 +318,21 @@ pub(crate) fn detach_keys(text: Option<&str>) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::{StateRecord, tests::config};
+    use futures_util::FutureExt as _;
+
+    #[tokio::test]
+    async fn a_start_waits_for_what_was_promised_to_clients() {
+        let (container, _) = Container::new(config(), StateRecord::created(), "/x".into(), None);
+        let (one, two) = (Promise::new(&container), Promise::new(&container));
+        let kept = container.promised.kept();
+        tokio::pin!(kept);
+        assert!(kept.as_mut().now_or_never().is_none());
+        drop(one);
+        assert!(kept.as_mut().now_or_never().is_none());
+        drop(two);
+        kept.await;
+    }
 
     #[test]
     fn detach_keys_become_control_bytes() {

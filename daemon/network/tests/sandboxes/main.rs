@@ -199,7 +199,7 @@ fn a_container_cannot_send_with_a_loopback_source() {
         let networks = Networks::open(world.config(0)).unwrap();
         let sandbox = networks.create_sandbox(&world.request(&networks, &[])).unwrap();
         let host = UdpSocket::bind("172.17.0.1:7002").unwrap();
-        host.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        host.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         world.inside(&sandbox.netns, || {
             std::fs::write("/proc/sys/net/ipv4/conf/eth0/route_localnet", "1").unwrap();
             for (source, text) in [("127.0.0.1:0", "forged"), ("0.0.0.0:0", "honest")] {
@@ -246,7 +246,7 @@ fn a_taken_port_is_refused_in_dockers_words_and_nothing_is_left() {
 
 /// Receives one datagram and answers it.
 fn answer_one(socket: &UdpSocket, text: &str) -> String {
-    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut buffer = [0; 16];
     let (length, from) = socket.recv_from(&mut buffer).unwrap();
     socket.send_to(text.as_bytes(), from).unwrap();
@@ -259,7 +259,7 @@ fn a_udp_caller_that_never_pauses_finds_the_next_container_on_the_port() {
         let networks = Networks::open(world.config(0)).unwrap();
         let caller = UdpSocket::bind("0.0.0.0:0").unwrap();
         caller.connect("127.0.0.1:5353").unwrap();
-        caller.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        caller.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         for name in ["one", "two"] {
             let mut port = world.port(Some(5353), None);
             port.protocol = Protocol::Udp;

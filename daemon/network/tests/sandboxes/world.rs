@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 const DATA_VARIABLE: &str = "NETWORK_TEST_ROOT";
 const PROXY: &str = "proxy";
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Long enough for anything that works: a lost first packet is sent again after one second and
 /// after three.
 const CONNECT: Duration = Duration::from_secs(5);

@@ -138,7 +138,7 @@ impl Bundle {
 
     /// Waits until the container has this status.
     pub(crate) fn wait_for_status(&self, wanted: &str) {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let status = self.status();
             if status == wanted {

@@ -16,7 +16,7 @@ const ROOT: &str = "IMAGES_ROOT";
 /// The name of the ignored test that is the process.
 const PROGRAM: &str = "serve_until_killed";
 /// How long it may take to start and to die.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the process runs.
 pub(crate) async fn serve() {

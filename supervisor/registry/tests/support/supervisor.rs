@@ -117,7 +117,7 @@ impl Supervisor {
         let described = vec![root.join("content/blobs/sha256"), root.join("snapshots")];
         let config = Config { index: root.join("metadata.redb"), state, described };
         // After a stop, the last tasks of the stopped one may still hold them.
-        let records = until("the records to be free", Duration::from_secs(10), || {
+        let records = until("the records to be free", Duration::from_secs(60), || {
             Store::open(&config).map_err(|error| error.to_string())
         });
         let content =

@@ -114,7 +114,7 @@ impl Registry {
         let target = format!("docker://{ADDRESS}/library/{IMAGE}");
         let push =
             ["skopeo", "copy", "--insecure-policy", "--dest-tls-verify=false", &layout, &target];
-        wait::until("the registry to take the image", Duration::from_secs(20), || {
+        wait::until("the registry to take the image", Duration::from_secs(60), || {
             match inside(&push).stderr(Stdio::null()).status() {
                 Ok(status) if status.success() => Ok(()),
                 other => Err(format!("{other:?}")),

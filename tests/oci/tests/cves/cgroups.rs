@@ -5,6 +5,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
+use tests_harness::wait;
 use tests_oci::bundle::{Bundle, runtime};
 
 /// GHSA-g54h-m393-cpwq: no list of rules makes everything allowed but what it names. Here on cgroup
@@ -114,8 +116,12 @@ fn an_ordinary_users_cgroups_cannot_be_written_from_inside() {
         let ended = bundle.end_of(caller);
         all.push(ended);
     }
-    fs::remove_dir(group.join("sibling")).unwrap();
-    fs::remove_dir(group).unwrap();
+    // The kernel takes a moment to see that nobody is in them.
+    for folder in [group.join("sibling"), group] {
+        wait::until("the cgroup to be removed", Duration::from_secs(60), || {
+            fs::remove_dir(&folder).map_err(|error| error.to_string())
+        });
+    }
     for ended in all {
         assert_eq!(ended.out, "1\n", "{ended:?}");
     }

@@ -101,9 +101,13 @@ fn the_runtime_s_file_cannot_be_overwritten_from_inside() {
     let mut victim = Interactive::start(
         bundle.command(&copy, &["exec", "ID", "/proc/self/exe", "update", "--resources", "-", "x"]),
     );
-    wait::until("the runtime to run inside", Duration::from_secs(10), || {
-        let inside = bundle.succeed(&["exec", "ID", "sh", "-c", "cat /proc/[0-9]*/cmdline"]);
-        if inside.contains("/proc/self/exe") { Ok(()) } else { Err(inside) }
+    wait::until("the runtime to run inside", Duration::from_secs(60), || {
+        // One that only joined still has the command line with which it was called.
+        let look =
+            "for file in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$file; echo; done 2>/dev/null";
+        let inside = bundle.succeed(&["exec", "ID", "sh", "-c", look]);
+        let runs = inside.lines().any(|line| line.starts_with("/proc/self/exe "));
+        if runs { Ok(()) } else { Err(inside) }
     });
     let script = "
         for folder in /proc/[0-9]*; do
@@ -133,7 +137,7 @@ fn the_runtime_s_file_as_entry_point_cannot_be_overwritten_either() {
     let copy = bundle.path().join("runtime");
     fs::copy(runtime(), &copy).unwrap();
     let mut victim = Interactive::start(bundle.command(&copy, &["run", "ID"]));
-    wait::until("the container to run", Duration::from_secs(10), || {
+    wait::until("the container to run", Duration::from_secs(60), || {
         let ended = bundle.runtime(&["exec", "ID", "true"]);
         if ended.code == 0 { Ok(()) } else { Err(ended.err) }
     });

@@ -25,10 +25,19 @@ impl Dockerd {
         output_of(&mut self.0.docker(arguments)).trim_end().to_owned()
     }
 
+    /// What a program prints inside, which dockerd loses where that ends before it has opened the
+    /// stock shim's fifos.
+    fn says(&self, container: &str, command: &[&str], wanted: &str) {
+        wait::until(&format!("{command:?} to print {wanted}"), Duration::from_secs(60), || {
+            let said = self.ok(&[&["exec", container], command].concat());
+            if said == wanted { Ok(()) } else { Err(said) }
+        });
+    }
+
     fn is(&self, container: &str, field: &str, value: &str) {
         let format = format!("{{{{{field}}}}}");
         let what = format!("{field} to be {value}");
-        wait::until(&what, Duration::from_secs(20), || {
+        wait::until(&what, Duration::from_secs(60), || {
             let found = self.ok(&["inspect", "-f", &format, container]);
             if found == value { Ok(()) } else { Err(found) }
         });
@@ -40,7 +49,7 @@ fn dockerd_runs_executes_and_tells_how_programs_end() {
     let dockerd = Dockerd::start();
     assert_eq!(dockerd.ok(&["run", "--rm", "busybox", "echo", "hello"]), "hello");
     let _ = dockerd.ok(&["run", "-d", "--name", "long", "busybox", "sleep", "1000"]);
-    assert_eq!(dockerd.ok(&["exec", "long", "echo", "inside"]), "inside");
+    dockerd.says("long", &["echo", "inside"], "inside");
     let _ = ends_with(3, dockerd.0.docker(&["exec", "long", "sh", "-c", "exit 3"]));
     let _ = ends_with(126, dockerd.0.docker(&["exec", "long", "/etc/passwd"]));
     assert!(dockerd.ok(&["top", "long"]).contains("sleep 1000"));
@@ -73,11 +82,14 @@ fn dockerd_pauses_updates_and_measures() {
         ("cpuset/cpuset.cpus", "0"),
     ] {
         let path = format!("/sys/fs/cgroup/{file}");
-        assert_eq!(dockerd.ok(&["exec", "long", "cat", &path]), value, "{file}");
+        dockerd.says("long", &["cat", &path], value);
     }
     let format = "{{.MemUsage}} {{.PIDs}}";
-    let stats = dockerd.ok(&["stats", "--no-stream", "--format", format, "long"]);
-    assert!(stats.ends_with("/ 128MiB 1"), "{stats}");
+    // docker waits two seconds for the two samples, and then prints none.
+    wait::until("its use", Duration::from_secs(60), || {
+        let stats = dockerd.ok(&["stats", "--no-stream", "--format", format, "long"]);
+        if stats.ends_with("/ 128MiB 1") { Ok(()) } else { Err(stats) }
+    });
     let _ = dockerd.ok(&["rm", "-f", "long"]);
 }
 
@@ -101,7 +113,7 @@ fn dockerd_checks_health_and_stops() {
     dockerd.is("sick", ".State.ExitCode", "137");
 
     let _ = dockerd.ok(&["run", "-d", "--name", "polite", "busybox", "sh", "-c", ENDS_WHEN_ASKED]);
-    wait::until("the trap", Duration::from_secs(20), || match dockerd.ok(&["logs", "polite"]) {
+    wait::until("the trap", Duration::from_secs(60), || match dockerd.ok(&["logs", "polite"]) {
         said if said == "ready" => Ok(()),
         said => Err(said),
     });
@@ -118,12 +130,13 @@ fn dockerd_gives_a_terminal_that_follows_its_size() {
     let run = ["run", "--rm", "-it", "--name", "tty", "busybox", "sh"];
     let terminal = Terminal::run(&dockerd.0.docker(&run), 75, 21);
     terminal.expect("#");
-    terminal.line("stty size");
-    terminal.expect("21 75");
+    // The client tells the size once the program runs.
+    terminal.line("until [ \"$(stty size)\" = '21 75' ]; do sleep 0.1; done; echo si''zed");
+    terminal.expect("sized");
     let inner = Terminal::run(&dockerd.0.docker(&["exec", "-it", "tty", "sh"]), 66, 19);
     inner.expect("#");
-    inner.line("stty size");
-    inner.expect("19 66");
+    inner.line("until [ \"$(stty size)\" = '19 66' ]; do sleep 0.1; done; echo si''zed");
+    inner.expect("sized");
     inner.resize(64, 18);
     inner.line("until [ \"$(stty size)\" = '18 64' ]; do :; done; exit 6");
     inner.expect("status 6");

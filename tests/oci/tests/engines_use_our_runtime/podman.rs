@@ -74,7 +74,7 @@ fn podman_checks_health_and_stops() {
     assert_eq!(code("sick"), "137");
 
     run(&podman, "polite", &[], &["sh", "-c", ENDS_WHEN_ASKED]);
-    wait::until("the trap", Duration::from_secs(20), || match podman.ok(&["logs", "polite"]) {
+    wait::until("the trap", Duration::from_secs(60), || match podman.ok(&["logs", "polite"]) {
         said if said == "ready" => Ok(()),
         said => Err(said),
     });

@@ -20,7 +20,7 @@ fn containers_of_a_pod_share_its_namespaces_and_go_with_it() {
     run("visitor", &["sleep", "1000"]);
     let exec = |command: &[&str]| podman.ok(&[&["exec", "visitor"], command].concat());
 
-    wait::until("the web server of the same pod", Duration::from_secs(20), || {
+    wait::until("the web server of the same pod", Duration::from_secs(60), || {
         let fetch = ["exec", "visitor", "wget", "-qO-", "http://127.0.0.1/"];
         let output = podman.command(&fetch).output().expect("start podman");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
