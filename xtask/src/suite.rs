@@ -38,8 +38,9 @@ pub(crate) fn run(arguments: &[&str], words: &[&str]) -> Result<Vec<String>> {
     let names: Vec<&str> = failed.iter().map(String::as_str).collect();
     let mut passed = 0;
     for target in &verdict.targets {
-        let mut again = vec!["test", "--locked"];
-        again.extend(target.split(' '));
+        // The package stays one of many: alone it might have other features, and be compiled anew.
+        let kind = target.split(' ').skip_while(|word| !word.starts_with("--"));
+        let again: Vec<&str> = arguments.iter().copied().chain(kind).collect();
         let words = [words, &["--exact"], &names].concat();
         let (succeeded, verdict) = watch(&again, &words)?;
         // A program that ran none of them did not fail by one of them.

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::record::{ConfigRecord, Phase, StateRecord, Timestamp3339};
 use crate::requests::RemoveOptions;
 use crate::shared::{Shared, blocking};
-use crate::supervisor::{SNAPSHOTTER, failed};
+use crate::supervisor::{SNAPSHOTTER, failed, insist};
 use base_errors::{Chain, Kind};
 use base_ids::ContainerId;
 use contracts_supervisor_api::services::containers::ListContainersRequest;
@@ -20,11 +20,8 @@ use contracts_supervisor_api::{status, topics, types};
 use jiff::Timestamp;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How long a supervisor may take to answer after it was started.
-const PATIENCE: Duration = Duration::from_secs(20);
-const AGAIN: Duration = Duration::from_millis(5);
 const SIGKILL: u32 = 9;
 /// The exit code of a start that failed.
 const FAILED_START: i64 = 128;
@@ -86,28 +83,17 @@ fn reconcile(mut state: StateRecord, task: Option<&types::Process>) -> StateReco
     state
 }
 
-/// Asks until the supervisor answers.
 async fn list_tasks(shared: &Shared) -> Result<HashMap<String, types::Process>> {
-    let begun = Instant::now();
-    loop {
+    let listed = insist(|| {
         let request = shared.supervisor.call(ListTasksRequest::default());
-        match shared.supervisor.tasks().list(request).await {
-            Ok(answer) => {
-                let tasks = answer.into_inner().tasks;
-                let name = |task: &types::Process| match task.container_id.as_str() {
-                    "" => task.id.clone(),
-                    id => id.to_owned(),
-                };
-                return Ok(tasks.into_iter().map(|task| (name(&task), task)).collect());
-            }
-            Err(error)
-                if status::kind(&error) == Kind::Unavailable && begun.elapsed() < PATIENCE =>
-            {
-                tokio::time::sleep(AGAIN).await;
-            }
-            Err(error) => return Err(failed("list tasks")(error)),
-        }
-    }
+        async move { shared.supervisor.tasks().list(request).await }
+    });
+    let tasks = listed.await.map_err(failed("list tasks"))?.into_inner().tasks;
+    let name = |task: &types::Process| match task.container_id.as_str() {
+        "" => task.id.clone(),
+        id => id.to_owned(),
+    };
+    Ok(tasks.into_iter().map(|task| (name(&task), task)).collect())
 }
 
 async fn take_in(

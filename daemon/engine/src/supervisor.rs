@@ -14,6 +14,7 @@ use contracts_supervisor_api::services::{
 use contracts_supervisor_api::status;
 use contracts_supervisor_api::tonic::{Request, Status, transport::Channel};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// The namespace that Docker's containers and images are in.
 pub(crate) const NAMESPACE: &str = "moby";
@@ -102,6 +103,32 @@ pub(crate) fn failed(step: &'static str) -> impl FnOnce(Status) -> Error {
         Kind::Internal => Error::internal(step, answer.message()),
         kind => Error::Remote { kind, message: format!("{step}: {}", answer.message()) },
     }
+}
+
+/// How long a supervisor may take to answer after it was started again.
+const AWAY: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_millis(5);
+
+/// Calls until there is an answer, though the supervisor may die meanwhile: for what nobody else
+/// would try again. The call must be one that may come twice.
+pub(crate) async fn insist<T, F>(mut call: impl FnMut() -> F) -> Result<T, Status>
+where
+    F: Future<Output = Result<T, Status>>,
+{
+    let begun = Instant::now();
+    loop {
+        match call().await {
+            Err(error) if is_away(&error) && begun.elapsed() < AWAY => {
+                tokio::time::sleep(AGAIN).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Whether this is no supervisor's answer. What went wrong with the connection is the source then.
+fn is_away(error: &Status) -> bool {
+    status::kind(error) == Kind::Unavailable || std::error::Error::source(error).is_some()
 }
 
 /// Makes "not found" an absence.

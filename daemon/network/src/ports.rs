@@ -293,15 +293,15 @@ mod tests {
 
     #[test]
     fn ranges_give_the_first_free_port_and_ephemeral_ones_go_round() {
-        let mut ports = Ports::new(47301..=47302, true);
+        let mut ports = Ports::new(28301..=28302, true);
         let first = ports.take_all(&[request(None)], LOOPBACK).unwrap().ports;
         let second = ports.take_all(&[request(None)], LOOPBACK).unwrap().ports;
-        assert_eq!((first[0].host_port, second[0].host_port), (47301, 47302));
+        assert_eq!((first[0].host_port, second[0].host_port), (28301, 28302));
         let error = ports.take_all(&[request(None)], LOOPBACK).unwrap_err();
         assert_eq!(error.to_string(), "all ports are allocated");
         ports.release(&first);
-        assert_eq!(take(&mut ports, 47301..=47303).unwrap(), 47301);
-        assert_eq!(take(&mut ports, 47301..=47303).unwrap(), 47303);
+        assert_eq!(take(&mut ports, 28301..=28303).unwrap(), 28301);
+        assert_eq!(take(&mut ports, 28301..=28303).unwrap(), 28303);
     }
 
     #[test]
@@ -319,14 +319,14 @@ mod tests {
 
     #[test]
     fn no_address_means_all_of_both_families_with_one_port() {
-        let mut ports = Ports::new(47311..=47320, true);
+        let mut ports = Ports::new(28311..=28320, true);
         // The port is free on IPv4 and taken on IPv6: it cannot be had.
-        let other = std::net::TcpListener::bind(("::1", 47311)).unwrap();
+        let other = std::net::TcpListener::bind(("::1", 28311)).unwrap();
         let anywhere = PortRequest { host_ip: None, ..request(None) };
         let taken = ports.take_all(std::slice::from_ref(&anywhere), Ipv4Addr::UNSPECIFIED).unwrap();
         let shown: Vec<_> =
             taken.ports.iter().map(|p| (p.host_ip.to_string(), p.host_port)).collect();
-        assert_eq!(shown, [("0.0.0.0".to_owned(), 47312), ("::".to_owned(), 47312)]);
+        assert_eq!(shown, [("0.0.0.0".to_owned(), 28312), ("::".to_owned(), 28312)]);
         assert_eq!(taken.listeners.len(), 1);
         drop(other);
         // With a default address of its own, that is the only one.
@@ -336,7 +336,7 @@ mod tests {
         let all = PortRequest { host_ip: Some(Ipv4Addr::UNSPECIFIED.into()), ..anywhere.clone() };
         let taken = ports.take_all(&[all], LOOPBACK).unwrap();
         assert_eq!(taken.ports[0].host_ip, Ipv4Addr::UNSPECIFIED);
-        let mut without = Ports::new(47321..=47330, false);
+        let mut without = Ports::new(28321..=28330, false);
         let taken =
             without.take_all(std::slice::from_ref(&anywhere), Ipv4Addr::UNSPECIFIED).unwrap();
         assert_eq!((taken.ports.len(), taken.listeners.len()), (1, 0));

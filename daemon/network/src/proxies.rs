@@ -27,7 +27,7 @@ use std::time::Duration;
 /// Visits that may wait to be answered.
 const BACKLOG: i32 = 16;
 /// How long a proxy may take to begin, and to end: it only takes or closes its sockets.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// What it says when it has begun; something else is why it cannot.
 const READY: &[u8] = b"ready";
 /// No answer is longer.

@@ -545,11 +545,13 @@ fn a_private_cgroup_namespace_shows_the_own_cgroup_as_root() {
 
 #[test]
 fn many_containers_at_once_all_start_and_all_go() {
+    // Made before: a program that is still open for writing, in a process just forked, cannot be run.
+    let made: Vec<[Bundle; 3]> =
+        (0..8).map(|_| std::array::from_fn(|_| Bundle::script("echo here"))).collect();
     std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| {
-                for _ in 0..3 {
-                    let bundle = Bundle::script("echo here");
+        for bundles in &made {
+            scope.spawn(move || {
+                for bundle in bundles {
                     assert_eq!(bundle.run(), "here\n");
                     bundle.assert_nothing_is_left();
                 }

@@ -4,6 +4,7 @@ mod convert;
 
 use crate::Supervisor;
 use crate::call::{Answer, answer, filters, scope, to_its_end};
+use contracts_shim_api::task::StateResponse;
 use contracts_shim_api::task::{
     CloseIoRequest as ShimCloseIo, ExecProcessRequest as ShimExec, KillRequest as ShimKill, Method,
     PauseRequest, PidsRequest, PidsResponse, ResizePtyRequest as ShimResize, ResumeRequest,
@@ -64,9 +65,16 @@ impl TasksService {
         })
     }
 
+    /// A process as its shim describes it; with a state that is unknown where the shim is there and
+    /// does not answer.
     async fn process(&self, scope: &Scope, id: &str, exec_id: &str) -> Result<Process, Status> {
-        let state = answer(self.0.tasks.state(scope, id, exec_id).await)?;
-        Ok(convert::process(id, exec_id, state))
+        match self.0.tasks.state(scope, id, exec_id).await {
+            Err(error) if matches!(error, supervisor_tasks::Error::Timeout(_)) => {
+                tracing::warn!(container = id, %error, "a task's state is unknown");
+                Ok(convert::process(id, exec_id, StateResponse::default()))
+            }
+            asked => Ok(convert::process(id, exec_id, answer(asked)?)),
+        }
     }
 }
 

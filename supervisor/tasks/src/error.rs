@@ -18,6 +18,9 @@ pub enum Error {
     /// Its shim has died, so only its exit status is left.
     #[error("task {0}: its shim is gone")]
     ShimGone(String),
+    /// The process has ended; the words are a shim's.
+    #[error("process already finished: not found")]
+    Finished,
     /// A runtime's name does not lead to a program.
     #[error("invalid runtime name {0:?}: expected io.containerd.NAME.VERSION or an absolute path")]
     RuntimeName(String),
@@ -101,7 +104,7 @@ pub enum Error {
 impl Classify for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::NotFound(_) | Self::NotInstalled { .. } => Kind::NotFound,
+            Self::NotFound(_) | Self::Finished | Self::NotInstalled { .. } => Kind::NotFound,
             Self::AlreadyExists(_) => Kind::AlreadyExists,
             Self::ShimGone(_) | Self::ShimVersion(_) => Kind::FailedPrecondition,
             Self::RuntimeName(_) => Kind::InvalidArgument,

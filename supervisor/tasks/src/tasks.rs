@@ -303,7 +303,18 @@ impl Tasks {
     /// There is no such process, or it has ended.
     pub async fn kill(&self, scope: &Scope, request: &KillRequest) -> Result<(), Error> {
         let task = self.find(scope, &request.id)?;
-        task.shim()?.call::<()>(scope, Method::Kill, request).await?;
+        let sent = match task.shim() {
+            Ok(shim) => shim.call::<()>(scope, Method::Kill, request).await,
+            Err(error) => Err(error),
+        };
+        match sent {
+            // The container ends with its shim.
+            Err(Error::Closed | Error::ShimGone(_)) => {
+                let _ = task.exited().await;
+                return Err(Error::Finished);
+            }
+            sent => sent?,
+        }
         base_faults::reach(SIGNALLED);
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use super::{Command, Container};
 use crate::shared::Shared;
+use crate::supervisor::insist;
 use base_errors::Kind;
 use base_faults as faults;
 use contracts_supervisor_api::services::containers::DeleteContainerRequest;
@@ -103,11 +104,17 @@ pub(super) fn tear_down(shared: &Arc<Shared>, container: &Arc<Container>) -> wat
 /// Deletes a task and its record in the supervisor; what is not there is deleted already.
 pub(crate) async fn forget(shared: &Shared, id: &str) {
     let supervisor = &shared.supervisor;
-    let request = supervisor.call(DeleteTaskRequest { container_id: id.to_owned() });
-    report(id, "delete task", supervisor.tasks().delete(request).await.map(drop));
+    let deleted = insist(|| {
+        let request = supervisor.call(DeleteTaskRequest { container_id: id.to_owned() });
+        async move { supervisor.tasks().delete(request).await.map(drop) }
+    });
+    report(id, "delete task", deleted.await);
     faults::reach(const { faults::step("daemon.stop.task-deleted") });
-    let request = supervisor.call(DeleteContainerRequest { id: id.to_owned() });
-    report(id, "delete container", supervisor.containers().delete(request).await.map(drop));
+    let deleted = insist(|| {
+        let request = supervisor.call(DeleteContainerRequest { id: id.to_owned() });
+        async move { supervisor.containers().delete(request).await.map(drop) }
+    });
+    report(id, "delete container", deleted.await);
 }
 
 fn report(

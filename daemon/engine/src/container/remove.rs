@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::record::{MountKind, MountRecord};
 use crate::requests::RemoveOptions;
 use crate::shared::{Shared, blocking};
-use crate::supervisor::{SNAPSHOTTER, failed};
+use crate::supervisor::{SNAPSHOTTER, failed, insist};
 use crate::until::until;
 use base_errors::Kind;
 use base_faults as faults;
@@ -67,9 +67,13 @@ pub(crate) async fn clean(
         // An error means that the job is over, too.
         let _ = teardown.wait_for(|done| *done).await;
     }
-    let (snapshotter, key) = (SNAPSHOTTER.to_owned(), container.record.snapshot.clone());
-    let request = shared.supervisor.call(RemoveSnapshotRequest { snapshotter, key });
-    match shared.supervisor.snapshots().remove(request).await {
+    let supervisor = &shared.supervisor;
+    let removed = insist(|| {
+        let (snapshotter, key) = (SNAPSHOTTER.to_owned(), container.record.snapshot.clone());
+        let request = supervisor.call(RemoveSnapshotRequest { snapshotter, key });
+        async move { supervisor.snapshots().remove(request).await }
+    });
+    match removed.await {
         Ok(_) => {}
         Err(error) if status::kind(&error) == Kind::NotFound => {}
         Err(error) => return Err(failed("remove root file system")(error)),

@@ -90,7 +90,7 @@ impl World {
             let process = pidfd_open(pid, PidfdFlags::empty()).unwrap();
             pidfd_send_signal(&process, Signal::KILL).unwrap();
             // It has closed its sockets then; its words are gone before.
-            let patience = Timespec { tv_sec: 10, tv_nsec: 0 };
+            let patience = Timespec { tv_sec: 60, tv_nsec: 0 };
             let ended = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&patience));
             assert_eq!(ended, Ok(1), "{name} is still there");
         }

@@ -120,7 +120,7 @@ fn a_listener_decides_about_calls_of_the_first_and_of_further_processes() {
 /// A notification can be read from the descriptor: it is the filter's.
 fn wait_for_call(listener: &OwnedFd) {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let limit = Timespec { tv_sec: 10, tv_nsec: 0 };
+    let limit = Timespec { tv_sec: 60, tv_nsec: 0 };
     assert_eq!(poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&limit)), Ok(1));
 }
 

@@ -13,6 +13,7 @@ use contracts_shim_api::task::{
 };
 use contracts_shim_api::types::TaskStatus;
 use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::Command;
 use supervisor::{Shim, wait_for};
 
@@ -239,15 +240,12 @@ fn fifos_carry_all_three_streams_until_close_io() {
         path
     };
     let (stdin, stdout) = (fifo("in"), fifo("out"));
-    let reader = std::thread::spawn({
-        let stdout = stdout.clone();
-        move || {
-            let mut text = String::new();
-            std::fs::File::open(stdout).unwrap().read_to_string(&mut text).unwrap();
-            text
-        }
-    });
+    // Open before the shim opens it, and waits for nobody until the shim has.
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let mut options = std::fs::File::options();
+    let mut reader = options.read(true).custom_flags(nonblocking).open(&stdout).unwrap();
     shim.create(stdin.to_str().unwrap(), stdout.to_str().unwrap(), false).unwrap();
+    rustix::fs::fcntl_setfl(&reader, rustix::fs::OFlags::empty()).unwrap();
     shim.begin("").unwrap();
     for word in ["one ", "two "] {
         // Closing the fifo is not the end of input; CloseIO is.
@@ -263,16 +261,20 @@ fn fifos_carry_all_three_streams_until_close_io() {
         contracts_shim_api::task::CloseIoRequest { id, exec_id: String::new(), stdin: true };
     shim.call::<()>("CloseIO", &request).unwrap();
     assert_eq!(shim.wait(""), 0);
-    assert_eq!(reader.join().unwrap(), "one two end\n");
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "one two end\n");
 }
 
 #[test]
 fn a_hung_worker_blocks_no_other_request() {
-    let shim = Shim::start(Bundle::with("sleep 1000", |config| {
+    let bundle = Bundle::with("sleep 1000", |config| {
         config["hooks"] = serde_json::json!({
-            "poststart": [{"path": "/bin/sleep", "args": ["sleep", "1000"], "timeout": 2}],
+            "poststart": [{"path": "/bin/sh", "args": ["sh", "-c", "cat $0", "GATE"]}],
         });
-    }));
+    });
+    let gate = with_gate(&bundle);
+    let shim = Shim::start(bundle);
     shim.create("", "", false).unwrap();
     let mut stream = std::os::unix::net::UnixStream::connect(&shim.socket).unwrap();
     let request = contracts_shim_api::task::StartRequest {
@@ -280,11 +282,19 @@ fn a_hung_worker_blocks_no_other_request() {
         exec_id: String::new(),
     };
     supervisor::send(&mut stream, "Start", &request);
-    let began = std::time::Instant::now();
+    // The start ends when its hook does.
     assert_eq!(shim.state("").unwrap().id, shim.bundle.id);
-    assert!(began.elapsed() < std::time::Duration::from_secs(1));
-    // The hook's time limit ends the wait, one way or the other.
-    let _ = supervisor::receive::<contracts_shim_api::task::StartResponse>(&mut stream);
+    std::fs::write(&gate, "").unwrap();
+    supervisor::receive::<contracts_shim_api::task::StartResponse>(&mut stream).unwrap();
+}
+
+/// A fifo that a hook waits at, in the place of `GATE` in the configuration.
+fn with_gate(bundle: &Bundle) -> std::path::PathBuf {
+    let gate = bundle.file("gate");
+    assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
+    let config = bundle.read("config.json").replace("GATE", gate.to_str().unwrap());
+    std::fs::write(bundle.file("config.json"), config).unwrap();
+    gate
 }
 
 #[test]
@@ -320,10 +330,7 @@ fn a_call_for_a_container_that_was_not_made_after_all_is_answered() {
             "createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", "cat $0; exit 1", "GATE"]}],
         });
     });
-    let gate = bundle.file("gate");
-    assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
-    let config = bundle.read("config.json").replace("GATE", gate.to_str().unwrap());
-    std::fs::write(bundle.file("config.json"), config).unwrap();
+    let gate = with_gate(&bundle);
     let shim = Shim::start(bundle);
     std::thread::scope(|scope| {
         let create = scope.spawn(|| shim.create("", "", false));
@@ -485,6 +492,7 @@ fn a_shim_may_die_at_any_step_and_is_cleaned_up_after() {
         assert!(std::panic::catch_unwind(story).is_err(), "{} was survived", step.name);
         let reached = faults.path().join(format!("{}.reached", step.name));
         assert!(reached.exists(), "{} was not reached", step.name);
+        shim.wait_for_end();
         let deleted = shim.delete_action();
         assert_eq!(deleted.exit_status, 137, "{}", step.name);
         if deleted.pid != 0 {

@@ -168,6 +168,11 @@ async fn what_is_offered_can_be_asked() {
     wait_for("health", async || health.check(HealthCheckRequest::default()).await.is_ok()).await;
 }
 
+/// Labels of what no collection takes away: one comes a second after the start.
+fn kept() -> std::collections::HashMap<String, String> {
+    [("containerd.io/gc.root".to_owned(), "test".to_owned())].into()
+}
+
 #[tokio::test]
 async fn what_becomes_of_a_snapshot_is_told() {
     let program = Program::start().await;
@@ -186,6 +191,7 @@ async fn what_becomes_of_a_snapshot_is_told() {
         snapshotter: snapshotter(),
         name: "done".to_owned(),
         key: "active".to_owned(),
+        labels: kept(),
         ..CommitSnapshotRequest::default()
     };
     snapshots.commit(program.request(commit)).await.unwrap();
@@ -209,6 +215,7 @@ async fn the_deletion_of_a_blob_is_told() {
         action: WriteAction::Commit.into(),
         r#ref: "ingest".to_owned(),
         data: b"hello\n".as_slice().into(),
+        labels: kept(),
         ..WriteContentRequest::default()
     };
     let messages = tokio_stream::iter([write]);

@@ -116,12 +116,16 @@ impl Process {
 
     /// The image of this name, as a copy of its index has it.
     pub(crate) fn image(&self, name: &str) -> Option<Image> {
-        let copy = tempfile::TempDir::new().expect("a temporary directory");
-        let index = copy.path().join("metadata.redb");
-        std::fs::copy(self.disk().join("metadata.redb"), &index).expect("copy the index");
-        let state = copy.path().join("state");
-        let records = Store::open(&Config { index, state, described: Vec::new() });
-        records.expect("open the copy").find(NAMESPACE, name).expect("read the copy")
+        // One that is written meanwhile may not be whole.
+        until("a whole copy of the index", Duration::from_secs(60), || {
+            let copy = tempfile::TempDir::new().expect("a temporary directory");
+            let index = copy.path().join("metadata.redb");
+            std::fs::copy(self.disk().join("metadata.redb"), &index).expect("copy the index");
+            let state = copy.path().join("state");
+            let records = Store::open(&Config { index, state, described: Vec::new() });
+            let found = records.and_then(|records| records.find(NAMESPACE, name));
+            found.map_err(|error| error.to_string())
+        })
     }
 }
 

@@ -81,12 +81,17 @@ impl Client {
     ) -> Result<Vec<Progress>, Status> {
         let (_sender, mut progress) = self.stream("progress").await;
         let source = OciRegistry { reference: reference.to_owned(), resolver: Some(resolver) };
-        self.transfer(request(&pack(&source), &store(reference), "progress")).await?;
-        let mut events = Vec::new();
-        while let Ok(Some(message)) = progress.message().await {
-            events.push(unpack::<Progress>(&message).expect("a progress message"));
-        }
-        Ok(events)
+        let transfer = self.transfer(request(&pack(&source), &store(reference), "progress"));
+        let read = async {
+            let mut events = Vec::new();
+            while let Ok(Some(message)) = progress.message().await {
+                events.push(unpack::<Progress>(&message).expect("a progress message"));
+            }
+            events
+        };
+        // Read while it comes: what nobody reads is waited for.
+        let (transferred, events) = tokio::join!(transfer, read);
+        transferred.map(|()| events)
     }
 
     /// Opens a stream under a name.
