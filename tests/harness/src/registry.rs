@@ -39,6 +39,7 @@ impl Registry {
             .arg(&configuration)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .expect("start docker-registry (apt-get install docker-registry)");
         wait::until("the registry to listen", Duration::from_secs(60), || {
