@@ -8,6 +8,8 @@ mod bundle;
 mod configuration;
 #[path = "containers/deaths.rs"]
 mod deaths;
+#[path = "containers/effects.rs"]
+mod effects;
 #[path = "containers/further.rs"]
 mod further;
 #[path = "containers/hostile.rs"]
