@@ -258,6 +258,7 @@ fn record(
         namespaces: namespaces.own_flags().bits(),
         shares_pids: !namespaces.makes(NamespaceKind::Pid),
         rootless: request.options.rootless,
+        keeps_keyring: request.options.no_new_keyring,
         process: ProcessDefaults::of(process, linux),
         listener: linux.seccomp.as_ref().filter(|seccomp| !seccomp.listener_path.is_empty()).map(
             |seccomp| Listener {

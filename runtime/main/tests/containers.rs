@@ -10,6 +10,8 @@ mod configuration;
 mod deaths;
 #[path = "containers/effects.rs"]
 mod effects;
+#[path = "containers/flags.rs"]
+mod flags;
 #[path = "containers/further.rs"]
 mod further;
 #[path = "containers/hostile.rs"]

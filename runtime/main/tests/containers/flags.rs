@@ -1,0 +1,47 @@
+//! What the flags of commands bring about.
+
+use crate::bundle::Bundle;
+use serde_json::json;
+
+#[test]
+fn a_capability_that_programs_inherit_is_kept_by_a_further_process_without_rights() {
+    let mut bundle = Bundle::program(&["sleep", "1000"]);
+    bundle.config["process"]["capabilities"]["inheritable"] = json!(["CAP_KILL"]);
+    bundle.succeed(&["run", "--detach", "ID"]);
+    let script = "grep -E 'Cap(Eff|Amb)' /proc/self/status";
+    let sets = |name: &str| {
+        bundle.runtime(&["exec", "--cap", name, "--user", "1000:1000", "ID", "sh", "-c", script])
+    };
+    let both = |bits: u64| format!("CapEff:\t{bits:016x}\nCapAmb:\t{bits:016x}\n");
+    assert_eq!(sets("CAP_KILL").out, both(1 << 5));
+    // Given, but not to be kept by who is not root; nobody is told that it is not there.
+    let other = sets("CAP_NET_RAW");
+    assert_eq!((other.out, other.err), (both(0), String::new()));
+}
+
+#[test]
+fn a_value_that_is_empty_is_none() {
+    let bundle = Bundle::program(&["sleep", "1000"]);
+    bundle.succeed(&["run", "--detach", "--pid-file", "", "ID"]);
+    assert_eq!(bundle.succeed(&["exec", "--process", "", "ID", "hostname"]), "inside\n");
+    bundle.succeed(&["update", "--resources", "", "--memory", "64M", "ID"]);
+}
+
+#[test]
+fn processes_stay_in_their_callers_keyring_on_request() {
+    let Ok(keys) = std::fs::read_to_string("/proc/keys") else { return };
+    assert!(keys.contains("keyring"), "{keys}");
+    // A container's keyring is there for as long as somebody is in it.
+    let is_there = |bundle: &Bundle| {
+        let keys = std::fs::read_to_string("/proc/keys").unwrap();
+        keys.contains(&format!(" _ses.{}:", bundle.id))
+    };
+    for (flags, has_own) in [(&[][..], true), (&["--no-new-keyring"], false)] {
+        let bundle = Bundle::program(&["sleep", "1000"]);
+        bundle.succeed(&[&["create"], flags, &["ID"]].concat());
+        assert_eq!(is_there(&bundle), has_own);
+        bundle.succeed(&["start", "ID"]);
+        bundle.succeed(&["exec", "--detach", "ID", "sleep", "1000"]);
+        assert_eq!(is_there(&bundle), has_own);
+    }
+}
