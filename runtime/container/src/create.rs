@@ -104,6 +104,12 @@ pub(crate) fn prepare<'a>(request: &CreateRequest<'a>) -> Result<Prepared<'a>, E
     let linux = spec.linux.as_ref().map_or_else(Cow::default, Cow::Borrowed);
     let namespaces = Namespaces::open(&linux)?;
     check(spec, &linux, &namespaces)?;
+    let is_private = matches!(linux.rootfs_propagation.as_str(), "private" | "rprivate");
+    if request.options.no_pivot && is_private {
+        // The host's mounts stay below the root, and must go when the host takes them away.
+        let text = "rootfsPropagation of [r]private is not safe without pivot_root";
+        return Err(Error::Configuration(text.to_owned()));
+    }
     let is_ordinary_user = user_namespace::is_ordinary_user();
     if is_ordinary_user {
         rootless::check(spec, &linux, &namespaces)?;

@@ -28,6 +28,39 @@ fn a_value_that_is_empty_is_none() {
 }
 
 #[test]
+fn a_root_that_is_moved_is_as_good_as_one_that_is_pivoted_to() {
+    let mut bundle = Bundle::script(
+        "ls /; grep -c ' - ' /proc/self/mountinfo; \
+         unshare -Urmpf mount -t proc proc /tmp && echo a whole procfs; \
+         unshare -Urmn mount -t sysfs sysfs /tmp && echo a whole sysfs",
+    );
+    for applet in ["unshare", "mount"] {
+        std::os::unix::fs::symlink("busybox", bundle.rootfs().join("bin").join(applet)).unwrap();
+    }
+    // Root itself may make no user namespace with these capabilities.
+    bundle.config["process"]["user"] = json!({"uid": 1000, "gid": 1000});
+    let pivoted = bundle.runtime(&["run", "ID"]);
+    let moved = bundle.runtime(&["run", "--no-pivot", "ID"]);
+    assert!(pivoted.out.starts_with("bin\ndev\netc\nproc\nsys\ntmp\n"), "{pivoted:?}");
+    assert!(!pivoted.out.contains("whole"), "{pivoted:?}");
+    assert_eq!(pivoted.out, moved.out, "{moved:?}");
+    // Nothing is taken away on the host.
+    for propagation in ["", "shared"] {
+        bundle.config["linux"]["rootfsPropagation"] = json!(propagation);
+        assert_eq!(bundle.runtime(&["run", "--no-pivot", "ID"]).out, pivoted.out);
+        assert!(std::path::Path::new("/proc/self/status").exists());
+        assert!(std::path::Path::new("/sys/class/net/lo").exists());
+    }
+    for propagation in ["private", "rprivate"] {
+        bundle.config["linux"]["rootfsPropagation"] = json!(propagation);
+        let refused = bundle.runtime(&["create", "--no-pivot", "ID"]);
+        let text = "rootfsPropagation of [r]private is not safe without pivot_root";
+        assert!(refused.code == 1 && refused.err.contains(text), "{refused:?}");
+    }
+    bundle.assert_nothing_is_left();
+}
+
+#[test]
 fn processes_stay_in_their_callers_keyring_on_request() {
     let Ok(keys) = std::fs::read_to_string("/proc/keys") else { return };
     assert!(keys.contains("keyring"), "{keys}");
