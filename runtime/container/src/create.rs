@@ -171,6 +171,11 @@ fn check(spec: &Spec, linux: &Linux, namespaces: &Namespaces) -> Result<(), Erro
     needs(NamespaceKind::Mount, hides, text)?;
     let text = "unable to move network devices without a NET namespace";
     needs(NamespaceKind::Network, !linux.net_devices.is_empty(), text)?;
+    if !linux.time_offsets.is_empty() && namespaces.joins(NamespaceKind::Time) {
+        let text = "time namespace enabled, but both namespace path and time offsets specified \
+                    -- you may only provide one";
+        return Err(Error::Configuration(text.to_owned()));
+    }
     let text = "time namespace offsets specified, but time namespace isn't enabled in the config";
     needs(NamespaceKind::Time, !linux.time_offsets.is_empty(), text)?;
     netdevices::check(&linux.net_devices)?;
