@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
 
+#[path = "containers/answers.rs"]
+mod answers;
 #[path = "containers/bundle.rs"]
 mod bundle;
 #[path = "containers/configuration.rs"]

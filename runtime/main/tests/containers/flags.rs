@@ -1,7 +1,67 @@
 //! What the flags of commands bring about.
 
-use crate::bundle::Bundle;
-use serde_json::json;
+use crate::bundle::{Bundle, program};
+use crate::{receive_descriptor, wait_for};
+use serde_json::{Value, json};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+
+/// What a terminal's program writes until it ends.
+fn read_all(master: &OwnedFd) -> String {
+    let mut text = Vec::new();
+    let mut buffer = [0; 4096];
+    // EIO is a terminal's end.
+    while let Ok(length) = rustix::io::read(master, &mut buffer) {
+        text.extend_from_slice(&buffer[..length]);
+    }
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn run_keeps_a_container_that_has_ended_and_writes_its_pid() {
+    let bundle = Bundle::script("exit 7");
+    let file = bundle.path().join("pid");
+    let ended = bundle.runtime(&["run", "--keep", "--pid-file", file.to_str().unwrap(), "ID"]);
+    assert_eq!(ended.code, 7, "{ended:?}");
+    assert!(std::fs::read_to_string(&file).unwrap().parse::<u32>().unwrap() > 1);
+    assert_eq!(bundle.status(), "stopped");
+    bundle.succeed(&["delete", "ID"]);
+    let bundle = Bundle::program(&["sleep", "1000"]);
+    bundle.succeed(&["run", "--detach", "--pid-file", file.to_str().unwrap(), "ID"]);
+    let state: Value = serde_json::from_str(&bundle.succeed(&["state", "ID"])).unwrap();
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), state["pid"].to_string());
+    bundle.succeed(&["delete", "--force", "ID"]);
+    bundle.assert_nothing_is_left();
+}
+
+#[test]
+fn terminals_of_detached_programs_go_to_the_console_socket() {
+    let mut bundle = Bundle::script("tty; sleep 1000");
+    let socket = bundle.path().join("console.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let socket = socket.display().to_string();
+    bundle.config["process"]["terminal"] = json!(true);
+    bundle.succeed(&["run", "--detach", "--console-socket", &socket, "ID"]);
+    let first = receive_descriptor(&listener);
+    bundle.succeed(&["exec", "-t", "--detach", "--console-socket", &socket, "ID", "tty"]);
+    let second = receive_descriptor(&listener);
+    assert_eq!(read_all(&second), "/dev/pts/1\r\n");
+    bundle.succeed(&["kill", "ID", "KILL"]);
+    assert_eq!(read_all(&first), "/dev/pts/0\r\n");
+}
+
+#[test]
+fn exec_gives_a_terminal_a_folder_and_groups() {
+    let bundle = Bundle::program(&["sleep", "1000"]);
+    bundle.succeed(&["run", "--detach", "ID"]);
+    let terminal = bundle.succeed(&["exec", "-t", "ID", "sh", "-c", "tty; test -t 1 && echo yes"]);
+    assert_eq!(terminal, "/dev/pts/0\r\nyes\r\n");
+    assert_eq!(bundle.succeed(&["exec", "ID", "sh", "-c", "pwd; test -t 1 || echo no"]), "/\nno\n");
+    assert_eq!(bundle.succeed(&["exec", "--cwd", "/bin", "ID", "sh", "-c", "pwd"]), "/bin\n");
+    let groups = ["exec", "-u", "7:8", "-g", "9", "--additional-gids", "10", "ID", "id"];
+    assert_eq!(bundle.succeed(&groups), "uid=7 gid=8 groups=9,10\n");
+    assert_eq!(bundle.runtime(&["exec", "-g", "-1", "ID", "true"]).code, 255);
+}
 
 #[test]
 fn a_capability_that_programs_inherit_is_kept_by_a_further_process_without_rights() {
@@ -25,6 +85,40 @@ fn a_value_that_is_empty_is_none() {
     bundle.succeed(&["run", "--detach", "--pid-file", "", "ID"]);
     assert_eq!(bundle.succeed(&["exec", "--process", "", "ID", "hostname"]), "inside\n");
     bundle.succeed(&["update", "--resources", "", "--memory", "64M", "ID"]);
+}
+
+#[test]
+fn descriptors_that_are_to_be_passed_on_arrive() {
+    let mut bundle = Bundle::script("cat <&3; cat <&4; test -e /proc/self/fd/5 || sleep 1000");
+    let file = |name: &str| {
+        let path = bundle.path().join(name);
+        std::fs::write(&path, format!("{name}\n")).unwrap();
+        path.display().to_string()
+    };
+    let script =
+        format!("exec 3< {} 4< {} 5< /dev/null; exec \"$0\" \"$@\"", file("third"), file("fourth"));
+    let program = program().display().to_string();
+    bundle.caller = ["sh", "-c", &script, &program].map(str::to_owned).to_vec();
+    bundle.succeed(&["create", "--preserve-fds", "2", "ID"]);
+    bundle.succeed(&["delete", "ID"]);
+    let said = bundle.path().join("said");
+    let id = bundle.id.clone();
+    let run = bundle
+        .command(&["run", "--detach", "--preserve-fds", "2", &id])
+        .stdout(std::fs::File::create(&said).unwrap())
+        .status();
+    assert!(run.unwrap().success());
+    wait_for("both texts", || {
+        (std::fs::read_to_string(&said).unwrap() == "third\nfourth\n").then_some(())
+    });
+    let further = ["exec", "--preserve-fds", "1", "ID", "sh", "-c", "cat <&3; test -e /dev/fd/4"];
+    let ended = bundle.runtime(&further);
+    assert_eq!((ended.code, ended.out.as_str()), (1, "third\n"), "{ended:?}");
+    // Many more than anybody has open.
+    for command in ["run", "exec"] {
+        let refused = bundle.runtime(&[command, "--preserve-fds", "500", "ID", "true"]);
+        assert_ne!(refused.code, 0, "{refused:?}");
+    }
 }
 
 #[test]
