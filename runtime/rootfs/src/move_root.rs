@@ -27,10 +27,23 @@ pub(crate) fn hide_kernel_mounts(root: &Root) -> Result<(), Error> {
     let root = statx(root, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)
         .map_err(refused(|| "look at the root's mount".to_owned()))?
         .stx_mnt_id;
-    whole_kernel_mounts(&table, root).into_iter().try_for_each(|place| hide(&place))
+    let mut covered = Vec::new();
+    for place in whole_kernel_mounts(&table, root) {
+        // One cover hides all that are on top of each other, and could be taken away itself.
+        if !covered.contains(&place) && hide(&place)? == Hidden::Covered {
+            covered.push(place);
+        }
+    }
+    Ok(())
 }
 
-fn hide(place: &Path) -> Result<(), Error> {
+#[derive(PartialEq, Eq)]
+enum Hidden {
+    Gone,
+    Covered,
+}
+
+fn hide(place: &Path) -> Result<Hidden, Error> {
     let step = || format!("hide the host's {}", place.display());
     let name = CString::new(place.as_os_str().as_encoded_bytes())
         .map_err(|_| refused(step)(Errno::INVAL))?;
@@ -38,16 +51,16 @@ fn hide(place: &Path) -> Result<(), Error> {
     let change = Change { propagation: MS_SLAVE, ..Change::default() };
     match mount_setattr(CWD, &name, true, change, None) {
         // It went with the one that it was in.
-        Err(Errno::NOENT | Errno::INVAL) => return Ok(()),
+        Err(Errno::NOENT | Errno::INVAL) => return Ok(Hidden::Gone),
         result => result.map_err(refused(step))?,
     }
     match unmount(place, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
         Err(Errno::INVAL | Errno::PERM) => {
             let cover = new_mount("tmpfs", "tmpfs", &Options::default())?;
             let target = Root::open_trusted(place).map_err(path(step))?;
-            attach(&cover, &target).map_err(refused(step))
+            attach(&cover, &target).map_err(refused(step)).map(|()| Hidden::Covered)
         }
-        result => result.map_err(refused(step)),
+        result => result.map_err(refused(step)).map(|()| Hidden::Gone),
     }
 }
 
