@@ -171,6 +171,9 @@ fn a_wrong_command_line_is_answered_with_how_it_is_used() {
     let unknown = bundle.runtime(&["nosuch"]);
     assert_eq!(unknown.code, 3);
     assert!(unknown.err.contains("No help topic for 'nosuch'"), "{unknown:?}");
+    let log = bundle.path().join("log");
+    assert_eq!(bundle.runtime(&["--log", log.to_str().unwrap(), "nosuch"]).code, 3);
+    assert!(std::fs::read_to_string(log).unwrap().contains("No help topic for 'nosuch'"));
     for args in [&["--nosuch"][..], &["create", "--nosuch", "ID"]] {
         let ended = bundle.runtime(args);
         assert_eq!(ended.code, 1, "{ended:?}");
