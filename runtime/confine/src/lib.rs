@@ -43,6 +43,9 @@ pub enum Error {
         /// What it said.
         value: String,
     },
+    /// The scheduler is given what its policy has no use for; runc's words.
+    #[error("scheduler{0}")]
+    SchedulerPolicy(&'static str),
     /// A sysctl that belongs to no namespace of the container's own.
     #[error("sysctl {0:?} is not in a separate kernel namespace")]
     HostSysctl(String),
@@ -74,6 +77,7 @@ impl Classify for Error {
         match self {
             Self::Invalid { .. }
             | Self::Duplicate { .. }
+            | Self::SchedulerPolicy(_)
             | Self::HostSysctl(_)
             | Self::FilterTooLong(_) => Kind::InvalidArgument,
             Self::Refused { errno, .. } => Kind::from_io(&(*errno).into()),

@@ -58,7 +58,8 @@ fn invalid(what: &'static str, value: &str) -> Error {
 }
 
 fn attributes(scheduler: &Scheduler) -> Result<Attributes, Error> {
-    let policy = match scheduler.policy.as_str() {
+    let name = scheduler.policy.as_str();
+    let policy = match name {
         "SCHED_OTHER" => 0,
         "SCHED_FIFO" => 1,
         "SCHED_RR" => 2,
@@ -82,6 +83,18 @@ fn attributes(scheduler: &Scheduler) -> Result<Attributes, Error> {
         };
     }
     let priority = scheduler.priority.unwrap_or(0);
+    let times =
+        [scheduler.runtime, scheduler.deadline, scheduler.period].map(Option::unwrap_or_default);
+    // The kernel would refuse the one without a word, and leave out the others.
+    if priority != 0 && !matches!(name, "SCHED_FIFO" | "SCHED_RR") {
+        let text = ".priority can only be specified for SchedFIFO or SchedRR policy";
+        return Err(Error::SchedulerPolicy(text));
+    }
+    if times != [0; 3] && name != "SCHED_DEADLINE" {
+        let text = " runtime/deadline/period can only be specified for SchedDeadline policy";
+        return Err(Error::SchedulerPolicy(text));
+    }
+    let [runtime, deadline, period] = times;
     // The kernel would take the nearest.
     let nice = scheduler.nice.unwrap_or(0);
     if !(-20..=19).contains(&nice) {
@@ -93,9 +106,9 @@ fn attributes(scheduler: &Scheduler) -> Result<Attributes, Error> {
         nice,
         priority: u32::try_from(priority)
             .map_err(|_| invalid("scheduler priority", &priority.to_string()))?,
-        runtime: scheduler.runtime.unwrap_or(0),
-        deadline: scheduler.deadline.unwrap_or(0),
-        period: scheduler.period.unwrap_or(0),
+        runtime,
+        deadline,
+        period,
     })
 }
 
@@ -173,5 +186,20 @@ mod tests {
         let io = |priority| io_class(&IoPriority { class: "IOPRIO_CLASS_BE".to_owned(), priority });
         assert_eq!(io(7).unwrap(), (2, 7));
         assert!(io(8).is_err() && io(-1).is_err());
+    }
+
+    #[test]
+    fn each_policy_takes_its_own_values_only() {
+        let of = |policy: &str| Scheduler { policy: policy.to_owned(), ..Scheduler::default() };
+        for (policy, takes) in [("SCHED_FIFO", true), ("SCHED_RR", true), ("SCHED_BATCH", false)] {
+            let scheduler = Scheduler { priority: Some(1), ..of(policy) };
+            assert_eq!(attributes(&scheduler).is_ok(), takes, "{policy}");
+        }
+        for (policy, takes) in [("SCHED_DEADLINE", true), ("SCHED_FIFO", false)] {
+            let scheduler = Scheduler { period: Some(1), ..of(policy) };
+            assert_eq!(attributes(&scheduler).is_ok(), takes, "{policy}");
+        }
+        // A value that says nothing is no value.
+        assert!(attributes(&Scheduler { priority: Some(0), ..of("SCHED_OTHER") }).is_ok());
     }
 }

@@ -34,6 +34,9 @@ pub fn check(sysctls: &BTreeMap<String, String>, own: &[NamespaceKind]) -> Resul
             NamespaceKind::Network
         } else if dotted == "kernel.domainname" {
             NamespaceKind::Uts
+        } else if dotted.starts_with("user.") {
+            // How many namespaces and watches its users may have (namespaces(7)).
+            NamespaceKind::User
         } else {
             return Err(Error::HostSysctl(name.clone()));
         };
@@ -80,9 +83,15 @@ mod tests {
 
     #[test]
     fn only_parameters_of_own_namespaces_pass() {
-        let all = [NamespaceKind::Ipc, NamespaceKind::Network, NamespaceKind::Uts];
+        let all =
+            [NamespaceKind::Ipc, NamespaceKind::Network, NamespaceKind::Uts, NamespaceKind::User];
         let one = |name: &str| BTreeMap::from([(name.to_owned(), "1".to_owned())]);
-        for good in ["net.ipv4.ip_forward", "net/ipv4/ip_forward", "kernel.shmmax"] {
+        for good in [
+            "net.ipv4.ip_forward",
+            "net/ipv4/ip_forward",
+            "kernel.shmmax",
+            "user.max_net_namespaces",
+        ] {
             assert!(check(&one(good), &all).is_ok(), "{good}");
             assert!(check(&one(good), &[]).is_err(), "{good}");
         }

@@ -104,6 +104,12 @@ pub(crate) fn prepare<'a>(request: &CreateRequest<'a>) -> Result<Prepared<'a>, E
     let linux = spec.linux.as_ref().map_or_else(Cow::default, Cow::Borrowed);
     let namespaces = Namespaces::open(&linux)?;
     check(spec, &linux, &namespaces)?;
+    let is_private = matches!(linux.rootfs_propagation.as_str(), "private" | "rprivate");
+    if request.options.no_pivot && is_private {
+        // The host's mounts stay below the root, and must go when the host takes them away.
+        let text = "rootfsPropagation of [r]private is not safe without pivot_root";
+        return Err(Error::Configuration(text.to_owned()));
+    }
     let is_ordinary_user = user_namespace::is_ordinary_user();
     if is_ordinary_user {
         rootless::check(spec, &linux, &namespaces)?;
@@ -165,6 +171,11 @@ fn check(spec: &Spec, linux: &Linux, namespaces: &Namespaces) -> Result<(), Erro
     needs(NamespaceKind::Mount, hides, text)?;
     let text = "unable to move network devices without a NET namespace";
     needs(NamespaceKind::Network, !linux.net_devices.is_empty(), text)?;
+    if !linux.time_offsets.is_empty() && namespaces.joins(NamespaceKind::Time) {
+        let text = "time namespace enabled, but both namespace path and time offsets specified \
+                    -- you may only provide one";
+        return Err(Error::Configuration(text.to_owned()));
+    }
     let text = "time namespace offsets specified, but time namespace isn't enabled in the config";
     needs(NamespaceKind::Time, !linux.time_offsets.is_empty(), text)?;
     netdevices::check(&linux.net_devices)?;
@@ -258,6 +269,7 @@ fn record(
         namespaces: namespaces.own_flags().bits(),
         shares_pids: !namespaces.makes(NamespaceKind::Pid),
         rootless: request.options.rootless,
+        keeps_keyring: request.options.no_new_keyring,
         process: ProcessDefaults::of(process, linux),
         listener: linux.seccomp.as_ref().filter(|seccomp| !seccomp.listener_path.is_empty()).map(
             |seccomp| Listener {

@@ -33,6 +33,8 @@ use std::path::{Path, PathBuf};
 const MAX_ANSWER: usize = 64 * 1024;
 /// The annotation that names a configuration file of CRIU's (runc's).
 const CONFIGURATION: &str = "org.criu.config";
+/// What counts without it, as under runc; CRIU does without one that is not there.
+const DEFAULT_CONFIGURATION: &str = "/etc/criu/runc.conf";
 
 /// What checkpoint and restore have in common: most are CRIU's own options.
 #[derive(Clone, Debug, Default)]
@@ -146,7 +148,7 @@ impl CriuOptions {
             .flag(46, self.tcp_skip_in_flight)
             .flag(48, self.lazy_pages)
             .flag(50, true)
-            .optional(51, spec.annotations.get(CONFIGURATION).map(String::as_str))
+            .optional(51, configuration(spec))
             .optional(53, self.lsm_profile.as_deref())
             .optional(63, self.lsm_mount_context.as_deref());
         options
@@ -161,6 +163,12 @@ impl CriuOptions {
         let log = self.log_folder().join(log);
         Error::Criu(format!("{text} (errno {}); its log: {}", answer.errno, log.display()))
     }
+}
+
+/// The file of further options that CRIU reads, which win; an empty name is none.
+fn configuration(spec: &Spec) -> Option<&str> {
+    let named = spec.annotations.get(CONFIGURATION).map(String::as_str);
+    Some(named.unwrap_or(DEFAULT_CONFIGURATION)).filter(|name| !name.is_empty())
 }
 
 /// A folder that CRIU finds open under the same number. It mounts things in it, so it must be opened
@@ -380,4 +388,19 @@ fn become_criu(
     drop(other_end);
     let Err(errno) = kernel_sys::execve(program, &args, &env);
     Err(refused(format!("start {}", program.to_string_lossy()))(errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crius_configuration_is_runcs_unless_an_annotation_names_another_or_none() {
+        let mut spec = Spec::default();
+        assert_eq!(configuration(&spec), Some("/etc/criu/runc.conf"));
+        for (name, file) in [("/x", Some("/x")), ("", None)] {
+            spec.annotations.insert(CONFIGURATION.to_owned(), name.to_owned());
+            assert_eq!(configuration(&spec), file);
+        }
+    }
 }

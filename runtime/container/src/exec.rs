@@ -119,10 +119,16 @@ pub(crate) fn exec(request: ExecRequest) -> Result<Executed, Error> {
             drop(parent_end);
             let joined = if is_cloned_within { within } else { NamespaceFlags::EMPTY };
             let process = &process;
-            let is_moved = record.has_users_scope();
-            let id = folder.id();
-            let join =
-                Joining { id, own, joined, is_moved, container, process, confinement, filter };
+            let join = Joining {
+                keyring: (!record.keeps_keyring).then(|| folder.id()),
+                own,
+                joined,
+                is_moved: record.has_users_scope(),
+                container,
+                process,
+                confinement,
+                filter,
+            };
             join.run(child_end, stdio)
         }
         Ok(Cloned::Parent { pid, pidfd }) => (pid, pidfd),
@@ -292,7 +298,8 @@ impl NamespaceFlagsOf {
 
 /// What the new process needs.
 struct Joining<'a> {
-    id: &'a str,
+    /// Whose session keyring it is to be in, unless it stays in its caller's.
+    keyring: Option<&'a str>,
     own: NamespaceFlagsOf,
     /// Those that it was born into.
     joined: NamespaceFlags,
@@ -348,7 +355,9 @@ impl Joining<'_> {
             crate::init::become_mapped_root(parent)?;
         }
         reach(JOINED);
-        join_keyring(self.id)?;
+        if let Some(id) = self.keyring {
+            join_keyring(id)?;
+        }
         let wants_terminal = matches!(stdio, Stdio::Terminal);
         install_stdio(stdio)?;
         let console = if wants_terminal {

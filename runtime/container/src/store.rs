@@ -83,6 +83,9 @@ pub(crate) struct Record {
     /// Whether its program is executed without a `start`.
     #[serde(default)]
     pub(crate) starts_at_once: bool,
+    /// Whether its processes stay in the session keyring of who makes them.
+    #[serde(default)]
+    pub(crate) keeps_keyring: bool,
     /// Who decides about the calls that its filter leaves open.
     #[serde(default)]
     pub(crate) listener: Option<Listener>,
@@ -639,7 +642,7 @@ mod tests {
         std::fs::write(folder.path().join("state.json"), text).unwrap();
         let (_, record) = Folder::find(root.path(), "x").unwrap();
         assert_eq!((record.pid, record.process.cwd.as_str()), (7, "/"));
-        assert!(record.listener.is_none() && record.group().is_none());
+        assert!(record.listener.is_none() && record.group().is_none() && !record.keeps_keyring);
     }
 
     #[test]

@@ -73,13 +73,13 @@ fn run(args: &[String]) -> u8 {
         print!("{}", arguments::help());
         return 0;
     }
-    let Some(command) = arguments::command(name) else {
-        eprintln!("No help topic for '{name}'");
-        return 3;
-    };
     let log = match Log::open(&global) {
         Ok(log) => Rc::new(log),
         Err(failure) => return usage(&failure),
+    };
+    let Some(command) = arguments::command(name) else {
+        log.error(&format!("No help topic for '{name}'"));
+        return 3;
     };
     let parsed = match arguments::parse(command.flags, command_args, command.stops_at_operand) {
         Ok(parsed) => parsed,

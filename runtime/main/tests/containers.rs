@@ -2,12 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
 
+#[path = "containers/answers.rs"]
+mod answers;
 #[path = "containers/bundle.rs"]
 mod bundle;
 #[path = "containers/configuration.rs"]
 mod configuration;
 #[path = "containers/deaths.rs"]
 mod deaths;
+#[path = "containers/effects.rs"]
+mod effects;
+#[path = "containers/flags.rs"]
+mod flags;
 #[path = "containers/further.rs"]
 mod further;
 #[path = "containers/hostile.rs"]

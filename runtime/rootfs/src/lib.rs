@@ -21,6 +21,7 @@ mod copy;
 mod devices;
 mod mask;
 mod mounts;
+mod move_root;
 mod options;
 mod plan;
 mod tree;

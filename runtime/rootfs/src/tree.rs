@@ -8,6 +8,7 @@ use crate::mounts::{
     apply_attributes, apply_propagation, attach, change_propagation, clone_path, detached,
     make_readonly, reconfigure,
 };
+use crate::move_root::hide_kernel_mounts;
 use crate::options::{MS_PRIVATE, MS_SLAVE};
 use crate::plan::{Plan, PlannedMount};
 use crate::{Error, path, refused};
@@ -348,6 +349,7 @@ impl Tree<'_> {
             }
             unmount(".", UnmountFlags::DETACH).map_err(refused(step))?;
         } else {
+            hide_kernel_mounts(&self.root)?;
             rustix::mount::mount_move(".", "/").map_err(refused(step))?;
             rustix::process::chroot(".").map_err(refused(step))?;
         }

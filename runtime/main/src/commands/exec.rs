@@ -8,7 +8,6 @@ use crate::failure::Failure;
 use crate::foreground::Foreground;
 use base_oci::runtime::{Capabilities, Process, User};
 use runtime_container::{Below, Container, Error, ExecOptions, ExecRequest, Stdio};
-use std::path::Path;
 
 /// Errors of `exec` itself, apart from any that the process could end with.
 const FAILED: u8 = 255;
@@ -65,8 +64,8 @@ fn options(flags: &Flags) -> Result<ExecOptions, Failure> {
 /// The process: a document of its own, or the container's with other arguments.
 fn process(container: &Container, parsed: &Parsed) -> Result<Process, Failure> {
     let flags = &parsed.flags;
-    if let Some(path) = flags.value("process") {
-        return document::read(Path::new(path));
+    if let Some(path) = flags.path("process") {
+        return document::read(&path);
     }
     let args = &parsed.rest[1..];
     if args.is_empty() {
@@ -101,6 +100,9 @@ fn process(container: &Container, parsed: &Parsed) -> Result<Process, Failure> {
         for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
             set.extend(capabilities.iter().cloned());
         }
+        // Those that programs inherit are kept by who is not root, as under runc.
+        let is_inheritable = |name: &String| sets.inheritable.contains(name);
+        sets.ambient.extend(capabilities.into_iter().filter(is_inheritable));
     }
     Ok(process)
 }

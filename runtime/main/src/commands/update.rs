@@ -5,13 +5,12 @@ use crate::Global;
 use crate::arguments::{Flags, Parsed};
 use crate::failure::Failure;
 use base_oci::runtime::{BlockIo, Cpu, Memory, Pids, Resources};
-use std::path::Path;
 
 /// `update`.
 pub(crate) fn update(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
     let id = parsed.id()?;
-    let resources = match parsed.flags.value("resources") {
-        Some(path) => document::read::<Resources>(Path::new(path))?,
+    let resources = match parsed.flags.path("resources") {
+        Some(path) => document::read::<Resources>(&path)?,
         None => from_flags(&parsed.flags)?,
     };
     runtime_container::update(&global.root, id, &resources)?;

@@ -90,6 +90,16 @@ fn what_has_no_meaning_is_refused_in_words() {
             json!({"policy": "SCHED_OTHER", "nice": 20}),
             "nice value \"20\" is not valid",
         ),
+        (
+            "/process/scheduler",
+            json!({"policy": "SCHED_OTHER", "priority": 1}),
+            "scheduler.priority can only be specified for SchedFIFO or SchedRR policy",
+        ),
+        (
+            "/process/scheduler",
+            json!({"policy": "SCHED_BATCH", "runtime": 1_000_000}),
+            "scheduler runtime/deadline/period can only be specified for SchedDeadline policy",
+        ),
     ] {
         let mut bundle = Bundle::program(&["true"]);
         let (parent, name) = pointer.rsplit_once('/').unwrap();

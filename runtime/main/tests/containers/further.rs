@@ -40,6 +40,12 @@ fn processes_go_to_the_pidfd_socket() {
         (text.as_str(), pid_of(&pidfd)),
         ("standard", state(&bundle)["pid"].as_i64().unwrap())
     );
+    bundle.succeed(&["delete", "--force", "ID"]);
+    bundle.succeed(&["create", "--pidfd-socket", socket, "ID"]);
+    let (text, pidfd) = receive(&listener);
+    let pid = state(&bundle)["pid"].as_i64().unwrap();
+    assert_eq!((text.as_str(), pid_of(&pidfd)), ("standard", pid));
+    bundle.succeed(&["start", "ID"]);
     let pid_file = bundle.path().join("pid");
     let file = pid_file.to_str().unwrap();
     bundle.succeed(&[

@@ -335,3 +335,22 @@ fn cgroups_that_are_the_users_own_are_used() {
         assert!(!group.join(&below).exists(), "{}", group.display());
     }
 }
+
+#[test]
+fn a_moved_root_leaves_no_procfs_that_an_ordinary_user_could_not_take_away() {
+    let script = "unshare -Urmpf mount -t proc proc /tmp && echo a whole procfs; echo done";
+    // Two on top of each other.
+    let before = format!("{NAMED_WITH_RANGES}; mount -t proc proc /proc");
+    let mut bundle = Bundle::script(script);
+    for applet in ["unshare", "mount"] {
+        std::os::unix::fs::symlink("busybox", bundle.rootfs().join("bin").join(applet)).unwrap();
+    }
+    bundle = users(bundle, &before);
+    map_range(&mut bundle);
+    bundle.config["process"]["user"] = json!({"uid": 1000, "gid": 1000});
+    for flags in [&[][..], &["--no-pivot"]] {
+        let ended = bundle.runtime(&[&["run"], flags, &["ID"]].concat());
+        assert_eq!(ended.out, "done\n", "{flags:?}: {ended:?}");
+    }
+    bundle.assert_nothing_is_left();
+}

@@ -234,6 +234,29 @@ fn what_has_no_meaning_in_a_profile_is_refused() {
     }
 }
 
+#[test]
+fn flags_reach_the_kernel_as_its_bits() {
+    let flags = |names: &str, action: &str| {
+        let text = format!(
+            r#"{{"defaultAction":"SCMP_ACT_ALLOW","flags":[{names}],"listenerPath":"/a",
+                "syscalls":[{{"names":["mkdir"],"action":"{action}"}}]}}"#
+        );
+        profile(&text).flags
+    };
+    for (names, bits) in [
+        ("", 1 << 2),
+        (r#""SECCOMP_FILTER_FLAG_TSYNC""#, 0),
+        (r#""SECCOMP_FILTER_FLAG_LOG""#, 1 << 1),
+        (r#""SECCOMP_FILTER_FLAG_SPEC_ALLOW""#, 1 << 2),
+        (r#""SECCOMP_FILTER_FLAG_LOG","SECCOMP_FILTER_FLAG_SPEC_ALLOW""#, 1 << 1 | 1 << 2),
+        (r#""SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV""#, 0),
+    ] {
+        assert_eq!(flags(names, "SCMP_ACT_ERRNO"), bits, "{names}");
+    }
+    let waiting = flags(r#""SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV""#, "SCMP_ACT_NOTIFY");
+    assert_eq!(waiting, 1 << 3 | 1 << 5);
+}
+
 /// Calls that share one number, told apart by their first argument.
 #[test]
 fn a_rule_for_a_part_holds_for_the_whole_with_that_first_argument() {
