@@ -348,6 +348,7 @@ impl Joining<'_> {
             crate::init::become_mapped_root(parent)?;
         }
         reach(JOINED);
+        self.confinement.labels().apply_to_keys(&procfs)?;
         join_keyring(self.id)?;
         let wants_terminal = matches!(stdio, Stdio::Terminal);
         install_stdio(stdio)?;

@@ -119,6 +119,7 @@ impl Init<'_> {
             kernel_sys::network::loopback_up().map_err(refused("bring up lo"))?;
         }
         if !self.options.no_new_keyring {
+            self.confinement.labels().apply_to_keys(&procfs)?;
             join_keyring(self.id)?;
         }
         let wants_terminal = matches!(stdio, Stdio::Terminal);
