@@ -75,4 +75,20 @@ runtime exec --apparmor nosuch box true 2>/dev/null || code=$?
 expect code "$code" 255
 runtime delete --force box
 is_nowhere
+
+# One that is checkpointed has it again, or another.
+configured box '' 'sleep 1000'
+runtime run --detach --bundle /payload/bundle box </dev/null >/dev/null 2>&1
+runtime checkpoint --image-path /tmp/image box || { grep Error /tmp/image/dump.log; exit 1; }
+# restored PROFILE FLAG…: what it has then.
+restored() {
+    runtime restore --detach --pid-file /tmp/pid --bundle /payload/bundle --image-path /tmp/image "$@" box \
+        </dev/null >/tmp/out 2>&1 || { cat /tmp/out; grep -E "Error|lsm|LSM" /tmp/image/restore.log; exit 1; }
+    cat /proc/$(cat /tmp/pid)/attr/current
+    runtime exec box cat /proc/self/attr/current
+    runtime delete --force box
+}
+expect restored "$(restored)" "$(both box)"
+expect "restored as another" "$(restored --lsm-profile apparmor:other)" "$(printf 'other (enforce)\nbox (enforce)')"
+is_nowhere
 echo "to the end"

@@ -19,6 +19,7 @@ fn to_the_end(machine: Machine, script: &str) {
 fn a_container_has_its_apparmor_profile() {
     let profiles = Path::new(env!("CARGO_MANIFEST_DIR")).join("guest/apparmor-profiles");
     let machine = Machine::bare()
+        .with_criu()
         .with("profiles", &profiles)
         .with("apparmor_parser", Path::new("/sbin/apparmor_parser"));
     to_the_end(machine, include_str!("../guest/apparmor.sh"));
