@@ -26,8 +26,8 @@ Commands:
   tidy        Check the house rules that no compiler knows
   leakcheck   Look for what a daemon left behind: cargo xtask leakcheck [--data-root DIR] [--exec-root DIR]
   record      Record the reference daemons' answers for tests/api: cargo xtask record --help
-  vm          Run the tests of the virtual machines (cgroup v2, systemd); --machine aarch64 or riscv64: those
-              of runtime and shim on that machine's kernel
+  vm          Run the tests of the virtual machines (cgroup v2, systemd, AppArmor, SELinux); --machine aarch64 or
+              riscv64: those of runtime and shim on that machine's kernel
   validate    Run OCI's validation programs on runc, crun and our runtime (builds them from their Go module)
   newest      Try the newest dockerd and containerd on our shim and runtime (builds them from their Go modules)
   bench       Measure against docker.io, podman, runc and crun: cargo xtask bench --help

@@ -52,6 +52,27 @@ pub enum Error {
     /// The filter is longer than the kernel takes.
     #[error("seccomp filter has {0} instructions, more than the kernel's 4096")]
     FilterTooLong(usize),
+    /// The kernel takes no such AppArmor profile: mostly it is not loaded. Callers search for the
+    /// text, which is runc's.
+    #[error(
+        "unable to apply apparmor profile: apparmor failed to apply profile: write {profile:?}"
+    )]
+    AppArmor {
+        /// Its name.
+        profile: String,
+        /// Why not.
+        #[source]
+        errno: Errno,
+    },
+    /// The kernel takes no such SELinux label: mostly its policy knows no such type.
+    #[error("can't set process label: write {label:?}")]
+    SeLinux {
+        /// Which.
+        label: String,
+        /// Why not.
+        #[source]
+        errno: Errno,
+    },
     /// The kernel refused.
     #[error("{step}")]
     Refused {
@@ -79,7 +100,12 @@ impl Classify for Error {
             | Self::Duplicate { .. }
             | Self::SchedulerPolicy(_)
             | Self::HostSysctl(_)
-            | Self::FilterTooLong(_) => Kind::InvalidArgument,
+            | Self::FilterTooLong(_)
+            | Self::AppArmor { errno: Errno::NOENT, .. }
+            | Self::SeLinux { errno: Errno::INVAL, .. } => Kind::InvalidArgument,
+            Self::AppArmor { errno, .. } | Self::SeLinux { errno, .. } => {
+                Kind::from_io(&(*errno).into())
+            }
             Self::Refused { errno, .. } => Kind::from_io(&(*errno).into()),
             Self::Procfs { source, .. } => source.kind(),
         }

@@ -10,12 +10,13 @@ use crate::{handshake, program};
 use base_oci::runtime::{CpuAffinity, Linux, MemoryPolicy, Personality, Process, Seccomp, User};
 use kernel_paths::Procfs;
 use runtime_confine::affinity::Affinity;
+use runtime_confine::labels::Labels;
 use runtime_confine::seccomp::Filter;
-use runtime_confine::{capabilities, identity, labels, rlimits, scheduling};
+use runtime_confine::{capabilities, identity, rlimits, scheduling};
 use rustix::fs::{Mode, OFlags, fchown, fstat};
 use rustix::io::Errno;
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 
 /// The exit code of a process whose program the kernel refuses to execute.
@@ -33,7 +34,7 @@ pub(crate) struct Confinement {
     scheduling: scheduling::Scheduling,
     no_new_privileges: bool,
     oom_score_adj: Option<i32>,
-    label: Option<String>,
+    labels: Labels,
     affinity: Affinity,
     preserve_fds: u32,
 }
@@ -44,8 +45,6 @@ pub(crate) struct Program {
     path: CString,
     args: Vec<CString>,
     env: Vec<CString>,
-    /// Takes the label of the next exec.
-    label: Option<OwnedFd>,
 }
 
 /// The profile of a container's filter, if it is to have one: as under runc, a profile that says nothing
@@ -100,7 +99,7 @@ impl Confinement {
             )?,
             no_new_privileges: process.no_new_privileges,
             oom_score_adj: process.oom_score_adj,
-            label: labels::exec_label(&process.apparmor_profile, &process.selinux_label),
+            labels: Labels::new(&process.apparmor_profile, &process.selinux_label),
             affinity: Affinity::default(),
             preserve_fds,
         })
@@ -122,6 +121,11 @@ impl Confinement {
         &self.cwd
     }
 
+    /// The labels.
+    pub(crate) fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
     /// How many descriptors the program inherits.
     fn inherited(&self) -> u32 {
         3 + self.preserve_fds
@@ -138,7 +142,8 @@ impl Confinement {
     }
 
     /// Becomes the container's user, under its limits, in its working directory, and finds the
-    /// program. The process is in the container's namespaces and root.
+    /// program, which will have the labels: so will hooks that run from here on, as under runc. The
+    /// process is in the container's namespaces and root.
     ///
     /// From here on paths are the container's, and any of them may be a link to
     /// `/proc/self/fd/N/…`: a descriptor of a folder of the host would lead out (CVE-2024-21626). So
@@ -149,7 +154,7 @@ impl Confinement {
         open.extend(keep.iter().map(AsRawFd::as_raw_fd));
         open.push(procfs.as_fd().as_raw_fd());
         kernel_sys::close_all_but(&open).map_err(refused("close the caller's descriptors"))?;
-        let label = self.label.as_ref().map(|_| labels::open(&procfs)).transpose()?;
+        self.labels.apply(&procfs)?;
         let may_set_groups = identity::may_set_groups(&procfs);
         drop(procfs);
         self.scheduling.apply()?;
@@ -169,7 +174,6 @@ impl Confinement {
             path: program::find(&self.args[0], &env)?,
             args: program::c_strings(&self.args)?,
             env: program::c_strings(&env)?,
-            label,
         })
     }
 
@@ -195,9 +199,6 @@ impl Confinement {
         };
         let steps = || -> Result<(), Error> {
             kernel_sys::signals::reset();
-            if let (Some(file), Some(label)) = (&program.label, &self.label) {
-                labels::write(file, label)?;
-            }
             kernel_sys::close_on_exec_from(self.inherited())
                 .map_err(refused("mark descriptors close-on-exec"))?;
             if self.no_new_privileges {

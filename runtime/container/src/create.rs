@@ -180,9 +180,6 @@ fn check(spec: &Spec, linux: &Linux, namespaces: &Namespaces) -> Result<(), Erro
     needs(NamespaceKind::Time, !linux.time_offsets.is_empty(), text)?;
     netdevices::check(&linux.net_devices)?;
     sysctls::check(&linux.sysctl, &own)?;
-    if !linux.mount_label.is_empty() && labels::has_selinux() {
-        return Err(Error::Unimplemented("SELinux labels of mounts"));
-    }
     Ok(())
 }
 
@@ -199,6 +196,7 @@ fn plan(
         bundle,
         base: request.rootfs_mounts.iter().map(base_mount).collect(),
         cgroups: shown(&cgroup.record(), namespaces),
+        mount_label: if labels::has_selinux() { &linux.mount_label } else { "" },
     })?;
     if user_namespace::is_ordinary_user() {
         // Sources are opened in the container's user namespace: nobody else may.

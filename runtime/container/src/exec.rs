@@ -356,6 +356,7 @@ impl Joining<'_> {
         }
         reach(JOINED);
         if let Some(id) = self.keyring {
+            self.confinement.labels().apply_to_keys(&procfs)?;
             join_keyring(id)?;
         }
         let wants_terminal = matches!(stdio, Stdio::Terminal);

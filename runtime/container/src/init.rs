@@ -119,6 +119,7 @@ impl Init<'_> {
             kernel_sys::network::loopback_up().map_err(refused("bring up lo"))?;
         }
         if !self.options.no_new_keyring {
+            self.confinement.labels().apply_to_keys(&procfs)?;
             join_keyring(self.id)?;
         }
         let wants_terminal = matches!(stdio, Stdio::Terminal);
@@ -346,8 +347,8 @@ fn unshare_cgroup() -> Result<(), Error> {
 
 /// A session keyring of the container's own (keyrings know no namespaces).
 pub(crate) fn join_keyring(id: &str) -> Result<(), Error> {
-    /// Possessor: all; user: view, read and link.
-    const PERMISSIONS: u32 = 0x3f0b_0000;
+    /// Possessor: all; user: view, read, search and link, as under runc.
+    const PERMISSIONS: u32 = 0x3f1b_0000;
     let name = CString::new(format!("_ses.{id}"))
         .map_err(|_| Error::Configuration("id with a NUL character".to_owned()))?;
     match kernel_sys::keyring::join_session(&name) {

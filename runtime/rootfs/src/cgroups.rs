@@ -1,5 +1,6 @@
 //! Mounts of type `cgroup`: what a container sees of its own cgroups.
 
+use crate::label::MountLabel;
 use crate::mounts::{
     apply_attributes, apply_propagation, attach, attach_at, clone_path, new_mount,
 };
@@ -37,14 +38,19 @@ pub struct CgroupMount {
 impl CgroupMounts {
     /// Makes the mount. The calling process is in its cgroups, and in its cgroup namespace if it
     /// has one.
-    pub(crate) fn mount(&self, root: &Root, mount: &PlannedMount) -> Result<OwnedFd, Error> {
+    pub(crate) fn mount(
+        &self,
+        root: &Root,
+        mount: &PlannedMount,
+        label: &MountLabel,
+    ) -> Result<OwnedFd, Error> {
         let step = || format!("mount cgroup to {}", mount.destination.display());
         let target = root.create_directory(&mount.destination).map_err(path(step))?;
         let options = Options { data: Vec::new(), ..mount.options.clone() };
         if self.hierarchies.is_empty() {
             // Nothing of its own to show. It hides what a bind mount of `/sys` shows there, which
             // the container's user may be allowed to write (CVE-2023-25809).
-            let tree = new_mount("tmpfs", "tmpfs", &Options::parse(&["ro"]))?;
+            let tree = new_mount("tmpfs", "tmpfs", &Options::readonly(label))?;
             attach(&tree, &target).map_err(refused(step))?;
             return Ok(tree);
         }
@@ -65,17 +71,23 @@ impl CgroupMounts {
             apply_propagation(&tree, &options).map_err(refused(step))?;
             return Ok(tree);
         }
-        self.mount_v1(&options, &target).map_err(|error| match error {
+        self.mount_v1(&options, &target, label).map_err(|error| match error {
             Error::Refused { errno, .. } => refused(step)(errno),
             other => other,
         })
     }
 
     /// A tmpfs with a folder for each hierarchy, and links for those that share one.
-    fn mount_v1(&self, options: &Options, target: &OwnedFd) -> Result<OwnedFd, Error> {
+    fn mount_v1(
+        &self,
+        options: &Options,
+        target: &OwnedFd,
+        label: &MountLabel,
+    ) -> Result<OwnedFd, Error> {
         let plain = |what: &str| format!("mount cgroup: {what}");
         let writable = options.writable();
-        let tmpfs = Options { data: vec!["mode=755".to_owned()], ..writable.clone() };
+        let data = label.option().into_iter().chain(["mode=755".to_owned()]).collect();
+        let tmpfs = Options { data, ..writable.clone() };
         let tree = new_mount("tmpfs", "tmpfs", &tmpfs)?;
         attach(&tree, target).map_err(refused(|| plain("tmpfs")))?;
         for hierarchy in &self.hierarchies {

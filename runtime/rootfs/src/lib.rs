@@ -19,6 +19,7 @@ mod cgroups;
 mod console;
 mod copy;
 mod devices;
+mod label;
 mod mask;
 mod mounts;
 mod move_root;

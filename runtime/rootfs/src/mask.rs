@@ -22,7 +22,7 @@ pub(crate) fn mask(tree: &Tree<'_>, paths: &[PathBuf]) -> Result<(), Error> {
             match &empty {
                 Some(first) => clone_descriptor(first, false).map_err(refused(step))?,
                 None => {
-                    let options = Options::parse(&["ro"]);
+                    let options = Options::readonly(tree.mount_label());
                     let made = new_mount("tmpfs", "tmpfs", &options)?;
                     attach(&made, &target).map_err(refused(step))?;
                     // Attached now, so that older kernels clone it too.

@@ -37,7 +37,7 @@ fn configured(fstype: &str, source: &str, options: &Options) -> Result<OwnedFd, 
     for option in &options.data {
         let set = match option.split_once('=') {
             Some(("lowerdir", value)) if fstype == "overlay" => lower_layers(&context, value),
-            Some((key, value)) => set_string(&context, key, value),
+            Some((key, value)) => set_string(&context, key, unquoted(key, value)),
             None => fsconfig_set_flag(&context, option.as_str()),
         };
         set.map_err(refused(|| step(option)))?;
@@ -46,6 +46,14 @@ fn configured(fstype: &str, source: &str, options: &Options) -> Result<OwnedFd, 
     let attributes = u32::try_from(options.change.set).unwrap_or(0);
     fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::from_bits_retain(attributes))
         .map_err(refused(|| step("attributes")))
+}
+
+/// A label without the quotes that mount(2) wants around its commas: fsconfig(2) takes it as it is.
+fn unquoted<'a>(key: &str, value: &'a str) -> &'a str {
+    match key {
+        "context" | "fscontext" | "defcontext" | "rootcontext" => value.trim_matches('"'),
+        _ => value,
+    }
 }
 
 /// Sets a string; folders of overlay whose path is too long for one are given by descriptor.

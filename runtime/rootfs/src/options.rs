@@ -1,5 +1,6 @@
 //! Mount options as mount(8) and the runtime specification write them.
 
+use crate::label::MountLabel;
 use kernel_sys::mount::{Change, attribute};
 
 /// Options of one mount, sorted by whom they concern.
@@ -88,6 +89,13 @@ impl Options {
             parsed.add(option);
         }
         parsed
+    }
+
+    /// Those of a read-only file system with a label.
+    pub(crate) fn readonly(label: &MountLabel) -> Self {
+        let mut options = Self::parse(&["ro"]);
+        options.data.extend(label.option());
+        options
     }
 
     /// Puts off being read-only: permissions, places of further mounts and devices come before.

@@ -2,6 +2,7 @@
 
 use crate::cgroups::CgroupMounts;
 use crate::devices::DeviceNode;
+use crate::label::MountLabel;
 use crate::mounts::{change_propagation, detached, map_ids};
 use crate::options::{MS_SHARED, MS_SLAVE, Options, propagation};
 use crate::{Error, refused};
@@ -20,6 +21,8 @@ pub struct Request<'a> {
     pub base: Vec<BaseMount>,
     /// What a mount of type `cgroup` shows.
     pub cgroups: CgroupMounts,
+    /// The SELinux label of new file systems; empty for none.
+    pub mount_label: &'a str,
 }
 
 /// A mount of which the root is made.
@@ -85,6 +88,7 @@ pub struct Plan {
     pub(crate) masked: Vec<PathBuf>,
     pub(crate) readonly_paths: Vec<PathBuf>,
     pub(crate) cgroups: CgroupMounts,
+    pub(crate) mount_label: MountLabel,
     pub(crate) new_user_namespace: bool,
 }
 
@@ -94,14 +98,15 @@ impl Plan {
     /// # Errors
     /// A value without meaning, or a feature that is not offered.
     pub fn new(request: Request<'_>) -> Result<Self, Error> {
-        let Request { spec, bundle, base, cgroups } = request;
+        let Request { spec, bundle, base, cgroups, mount_label } = request;
+        let mount_label = MountLabel::new(mount_label);
         let root = spec.root.as_ref().map_or("rootfs", |root| root.path.as_str());
         let none = Linux::default();
         let linux = spec.linux.as_ref().unwrap_or(&none);
         let mounts = spec
             .mounts
             .iter()
-            .map(|mount| planned(mount, bundle))
+            .map(|mount| planned(mount, bundle, &mount_label))
             .collect::<Result<Vec<_>, _>>()?;
         let owns_dev = !mounts
             .iter()
@@ -139,6 +144,7 @@ impl Plan {
             masked,
             readonly_paths,
             cgroups,
+            mount_label,
             new_user_namespace: linux
                 .namespaces
                 .iter()
@@ -225,7 +231,7 @@ fn base_mount(mount: BaseMount) -> PlannedMount {
     }
 }
 
-fn planned(mount: &Mount, bundle: &Path) -> Result<PlannedMount, Error> {
+fn planned(mount: &Mount, bundle: &Path, label: &MountLabel) -> Result<PlannedMount, Error> {
     let mut options = match mount.fstype.as_str() {
         // Several in one, as mount(2) takes them.
         "tmpfs" => {
@@ -246,6 +252,9 @@ fn planned(mount: &Mount, bundle: &Path) -> Result<PlannedMount, Error> {
         options.data.clear();
     } else if mount.fstype == "tmpfs" && !options.remount {
         options.put_readonly_off();
+    }
+    if options.bind.is_none() && !options.remount && MountLabel::is_given_to(&mount.fstype) {
+        options.data.extend(label.option());
     }
     let source = if options.bind.is_some() {
         bundle.join(&mount.source).into_os_string().into_string().map_err(|source| {
@@ -292,9 +301,28 @@ mod tests {
     use super::*;
 
     fn plan(text: &str) -> Result<Plan, Error> {
+        labelled(text, "")
+    }
+
+    fn labelled(text: &str, mount_label: &str) -> Result<Plan, Error> {
         let spec: Spec = serde_json::from_str(text).unwrap();
-        let cgroups = CgroupMounts::default();
-        Plan::new(Request { spec: &spec, bundle: Path::new("/b"), base: Vec::new(), cgroups })
+        let (bundle, cgroups) = (Path::new("/b"), CgroupMounts::default());
+        Plan::new(Request { spec: &spec, bundle, base: Vec::new(), cgroups, mount_label })
+    }
+
+    #[test]
+    fn new_file_systems_have_the_label_that_do_not_get_it_otherwise() {
+        let options = |mount: &str| {
+            let text = format!(r#"{{"mounts":[{{"destination":"/x",{mount}}}]}}"#);
+            labelled(&text, "a:b:c:s0:c1,c2").unwrap().mounts.remove(0).options.data
+        };
+        let context = r#"context="a:b:c:s0:c1,c2""#;
+        assert_eq!(options(r#""type":"tmpfs","options":["size=1m"]"#), ["size=1m", context]);
+        assert_eq!(options(r#""type":"devpts""#), [context]);
+        for other in ["proc", "sysfs", "cgroup", "mqueue", "bind"] {
+            assert!(options(&format!(r#""type":"{other}""#)).is_empty(), "{other}");
+        }
+        assert!(options(r#""type":"tmpfs","options":["remount"]"#).is_empty());
     }
 
     #[test]

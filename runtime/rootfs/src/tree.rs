@@ -3,6 +3,7 @@
 use crate::console::{bind_console, open_terminal};
 use crate::copy::{copy_owner_but, copy_tree};
 use crate::devices::make_links;
+use crate::label::MountLabel;
 use crate::mask::{make_paths_readonly, mask};
 use crate::mounts::{
     apply_attributes, apply_propagation, attach, change_propagation, clone_path, detached,
@@ -89,7 +90,7 @@ impl Plan {
         for mount in &self.mounts {
             if mount.fstype == "cgroup" || mount.fstype == "cgroup2" {
                 before_cgroups()?;
-                let cgroups = self.cgroups.mount(&tree.root, mount)?;
+                let cgroups = self.cgroups.mount(&tree.root, mount, &self.mount_label)?;
                 drop(cgroups);
             } else {
                 tree.mount(mount)?;
@@ -169,6 +170,9 @@ impl Tree<'_> {
             Some(opened) => opened.try_clone().map_err(|_| refused(step)(Errno::MFILE))?,
             None => detached(mount)?,
         };
+        if mount.fstype == "mqueue" && mount.options.bind.is_none() {
+            self.plan.mount_label.set_on(&tree).map_err(refused(step))?;
+        }
         if let Some(mode) = self.inherited_mode(mount) {
             // Not by a mount option, which would show in the list of mounts.
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -315,6 +319,11 @@ impl Tree<'_> {
             Err(error) if matches!(error.errno(), Errno::NOENT | Errno::NOTDIR) => Ok(None),
             Err(error) => Err(path(|| format!("look for {}", wanted.display()))(error)),
         }
+    }
+
+    /// The label of new file systems.
+    pub(crate) fn mount_label(&self) -> &MountLabel {
+        &self.plan.mount_label
     }
 
     /// The root itself.

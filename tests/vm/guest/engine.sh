@@ -36,6 +36,22 @@ gantry rm -f flaky
 gantry run -d --name hungry --memory 16m busybox sh -c 'tail /dev/zero'
 until_is killed "exited true" gantry inspect --format '{{.State.Status}} {{.State.OOMKilled}}' hungry
 gantry rm hungry
+
+[ -d /sys/kernel/security/apparmor ] || mount -t securityfs securityfs /sys/kernel/security
+/payload/apparmor_parser --replace --skip-cache /payload/profiles >/dev/null 2>&1
+profile='cat /proc/self/attr/current'
+gantry run -d --name profiled --security-opt apparmor=box busybox sleep 1000
+expect profile "$(gantry exec profiled $profile)" "box (enforce)"
+expect privileged "$(gantry exec --privileged profiled $profile)" "box (enforce)"
+has denied "$(gantry exec profiled sh -c 'echo x > /forbidden' 2>&1 || true)" "Permission denied"
+gantry rm -f profiled
+expect old "$(gantry run --rm --security-opt apparmor:other busybox $profile)" "other (enforce)"
+expect unconfined "$(gantry run --rm --security-opt apparmor=unconfined busybox $profile)" unconfined
+expect all "$(gantry run --rm --privileged busybox $profile)" unconfined
+code=0
+gantry run --rm --security-opt apparmor=nosuch busybox true 2>/tmp/said || code=$?
+has "not loaded" "$(cat /tmp/said)" "unable to apply apparmor profile"
+expect "not loaded" "$code" 127
 expect listed "$(gantry ps -aq)" ""
 until_is groups "" sh -c 'ls -d /sys/fs/cgroup/docker/*/ 2>/dev/null'
 echo "to the end"

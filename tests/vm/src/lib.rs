@@ -60,6 +60,14 @@ impl Machine {
         Self { processor, ..new }
     }
 
+    /// The same with SELinux in the place of AppArmor, which Debian's kernel starts otherwise.
+    #[must_use]
+    pub fn bare_with_selinux() -> Self {
+        Self::new(
+            "gantry_init=/payload/machine/bare-init cgroup_no_v1=all security=selinux enforcing=0",
+        )
+    }
+
     /// A machine with systemd and D-Bus.
     #[must_use]
     pub fn systemd() -> Self {

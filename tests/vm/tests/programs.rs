@@ -30,6 +30,8 @@ fn the_engine_lives(machine: Machine) {
         .with("registry", &registry.storage().join("data"))
         .with("registry.yml", &configuration)
         .with("docker-registry", Path::new(program.trim()))
+        .with("profiles", &Path::new(env!("CARGO_MANIFEST_DIR")).join("guest/apparmor-profiles"))
+        .with("apparmor_parser", Path::new("/sbin/apparmor_parser"))
         .run(ENGINE);
     assert!(printed.ends_with("to the end\n"), "{printed}");
 }

@@ -114,8 +114,7 @@ pub(crate) fn features(_: &Global, _: &Parsed) -> Result<u8, Failure> {
             },
             // What this program can do, whether or not this machine can (runtime-spec, "features").
             "apparmor": { "enabled": true },
-            // Labels of processes, not of mounts.
-            "selinux": { "enabled": false },
+            "selinux": { "enabled": true },
             "intelRdt": { "enabled": true, "schemata": true, "monitoring": true },
             "mountExtensions": { "idmap": { "enabled": true } },
             "netDevices": { "enabled": true },
