@@ -33,6 +33,20 @@ pub(crate) fn write_if_present(
     }
 }
 
+/// Writes a value that the kernel may refuse next to another one in force, which is about to change
+/// too if `is_followed`. Whether it has to be written again after that one.
+pub(crate) fn write_before(
+    folder: &Path,
+    file: &str,
+    value: impl Display,
+    is_followed: bool,
+) -> Result<bool, Error> {
+    match write(folder, file, value) {
+        Err(error) if is_followed && error.errno() == Some(Errno::INVAL) => Ok(true),
+        result => result.map(|()| false),
+    }
+}
+
 /// Writes the ceilings of RDMA devices, in the form that both versions have.
 pub(crate) fn write_rdma(folder: &Path, devices: &BTreeMap<String, Rdma>) -> Result<(), Error> {
     for (device, limits) in devices {

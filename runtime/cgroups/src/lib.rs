@@ -181,6 +181,9 @@ pub enum Error {
         /// Bytes of the new limit.
         limit: i64,
     },
+    /// A limit of memory and swap, and none of memory that is part of it, on cgroup v2.
+    #[error("unable to set swap limit without memory limit")]
+    SwapAlone,
     /// The cgroup was there before, and is in use.
     #[error("container's cgroup is not empty: {0} process(es) found")]
     NotEmpty(usize),
@@ -239,6 +242,7 @@ impl Classify for Error {
             | Self::NeedsSystemd(_)
             | Self::Invalid { .. }
             | Self::DeviceHole(_)
+            | Self::SwapAlone
             | Self::NotUnified => Kind::InvalidArgument,
             Self::Systemd(error) => error.kind(),
             Self::NoController(_)

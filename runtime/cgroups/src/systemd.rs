@@ -187,6 +187,12 @@ impl Cgroup for Systemd {
     }
 
     fn apply(&self, resources: &Resources) -> Result<(), crate::Error> {
+        if let (true, Some(memory)) = (self.record.unified, &resources.memory)
+            && let Some(scope) = self.record.hierarchies.first()
+        {
+            // The files' driver would be too late: systemd writes the limit before.
+            v2::limits::check_memory(&scope.path, memory)?;
+        }
         let properties = limits::properties(resources, &self.record)?;
         if !properties.is_empty() {
             self.manager()?.set(&self.scope.unit, properties)?;

@@ -10,7 +10,7 @@ use crate::launch::launch;
 use crate::listener::Listener;
 use crate::namespaces::Namespaces;
 use crate::request::{CreateRequest, Created};
-use crate::store::{Folder, ProcessDefaults, Record};
+use crate::store::{Folder, MemoryLimits, ProcessDefaults, Record};
 use crate::{hooks, netdevices, rootless, user_namespace};
 use base_faults::{Step, reach, step};
 use base_oci::runtime::{Linux, NamespaceKind, Spec};
@@ -257,6 +257,7 @@ fn record(
         annotations: spec.annotations.clone(),
         namespaces: namespaces.own_flags().bits(),
         shares_pids: !namespaces.makes(NamespaceKind::Pid),
+        memory: MemoryLimits::of(linux.resources.as_ref()),
         rootless: request.options.rootless,
         process: ProcessDefaults::of(process, linux),
         listener: linux.seccomp.as_ref().filter(|seccomp| !seccomp.listener_path.is_empty()).map(

@@ -47,6 +47,7 @@ pub use error::{Error, io_reason};
 pub use exec::Container;
 pub use request::{
     CreateOptions, CreateRequest, Created, ExecOptions, ExecRequest, Executed, RootfsMount, Stdio,
+    memory_warning,
 };
 pub use restore::RestoreRequest;
 pub use runtime_cgroups::Below;
