@@ -260,6 +260,14 @@ impl Cgroup for Systemd {
         self.files.stats()
     }
 
+    fn oom_kills(&self) -> Option<u64> {
+        self.files.oom_kills()
+    }
+
+    fn memory_events(&self) -> Option<OwnedFd> {
+        self.files.memory_events()
+    }
+
     fn remove(&self) -> Result<(), crate::Error> {
         self.manager()?.stop(&self.scope.unit)?;
         self.files.remove()

@@ -12,6 +12,8 @@ mod deaths;
 mod further;
 #[path = "containers/hostile.rs"]
 mod hostile;
+#[path = "containers/limits.rs"]
+mod limits;
 #[path = "containers/rootless.rs"]
 mod rootless;
 #[path = "containers/sharing.rs"]

@@ -1,7 +1,7 @@
 //! What a container uses, read from the files of cgroup v1.
 
 use super::Split;
-use crate::knob;
+use crate::{events, knob};
 use contracts_runtime_api::stats::{
     Blkio, BlkioEntry, Cpu, Hugetlb, Memory, MemoryEntry, Pids, Stats,
 };
@@ -77,9 +77,7 @@ fn memory(folder: &Path) -> Memory {
     };
     let raw: std::collections::BTreeMap<_, _> =
         knob::pairs(folder, "memory.stat").into_iter().collect();
-    let oom_kills = knob::pairs(folder, "memory.oom_control")
-        .into_iter()
-        .find_map(|(key, value)| (key == "oom_kill").then_some(value));
+    let oom_kills = events::kills(folder, "memory.oom_control");
     Memory {
         cache: raw.get("cache").copied().unwrap_or(0),
         usage: entry("memory"),
