@@ -129,6 +129,28 @@ pub(crate) fn pairs(folder: &Path, file: &str) -> Vec<(String, u64)> {
         .collect()
 }
 
+/// The sizes of huge pages (`2MB`) that the folder has a file for that ends in this.
+pub(crate) fn page_sizes(folder: &Path, ending: &str) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    entries
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let size = name.strip_prefix("hugetlb.")?.strip_suffix(ending)?;
+            (!size.contains('.')).then(|| size.to_owned())
+        })
+        .collect()
+}
+
+/// The numbers of a list as `0-3,7` (cpuset(7), "List Format"); none if it is not one.
+pub(crate) fn list(text: &str) -> Vec<u16> {
+    let range = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        Some(first.parse().ok()?..=last.parse().ok()?)
+    };
+    text.split(',').filter_map(range).flatten().collect()
+}
+
 /// Makes a folder and its missing parents. Whether the folder itself is new.
 ///
 /// A parent may go between two steps: whoever ended the last container below it removes it while

@@ -17,7 +17,7 @@ struct Event<'a> {
     kind: &'static str,
     id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a Stats>,
+    data: Option<Stats>,
 }
 
 /// `events`.
@@ -47,7 +47,8 @@ pub(crate) fn events(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
 /// Prints what is used, or that memory was wanting.
 fn print(id: &str, stats: Option<&Stats>) -> Result<(), Failure> {
     let kind = if stats.is_some() { "stats" } else { "oom" };
-    let line = document::line(&Event { kind, id, data: stats })?;
+    let data = stats.map(Stats::to_printed);
+    let line = document::line(&Event { kind, id, data })?;
     // Nobody may be reading any more.
     writeln!(std::io::stdout(), "{line}").map_err(|error| {
         let reason = runtime_container::io_reason(&error);

@@ -273,6 +273,35 @@ impl Drop for Events {
 }
 
 #[test]
+fn figures_have_the_layout_that_runc_prints() {
+    let bundle = Bundle::program(&["sleep", "1000"]);
+    bundle.succeed(&["run", "--detach", "ID"]);
+    let event: Value = serde_json::from_str(&bundle.succeed(&["events", "--stats", "ID"])).unwrap();
+    let data = &event["data"];
+    let mut keys: Vec<&String> = data.as_object().unwrap().keys().collect();
+    keys.sort();
+    let expected =
+        ["blkio", "cpu", "cpuset", "hugetlb", "intel_rdt", "memory", "network_interfaces", "pids"];
+    assert_eq!(keys, expected);
+    assert_eq!((&data["intel_rdt"], &data["network_interfaces"]), (&json!({}), &Value::Null));
+    if has("cpuacct", "cpuacct.usage_all") {
+        let usage = &data["cpu"]["usage"];
+        let count = |key: &str| usage[key].as_array().unwrap().len();
+        assert!(count("percpu") > 0);
+        assert_eq!(
+            (count("percpu_user"), count("percpu_kernel")),
+            (count("percpu"), count("percpu"))
+        );
+    }
+    if has("cpuset", "cpuset.cpus") {
+        assert_eq!(data["cpuset"]["mems"][0], 0);
+        assert_eq!(data["cpuset"]["sched_relax_domain_level"], -1);
+    }
+    bundle.succeed(&["delete", "--force", "ID"]);
+    bundle.assert_nothing_is_left();
+}
+
+#[test]
 fn events_go_on_until_the_container_ends() {
     let bundle = Bundle::program(&["sleep", "1000"]);
     bundle.succeed(&["run", "--detach", "ID"]);
