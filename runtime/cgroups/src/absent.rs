@@ -102,6 +102,14 @@ impl Cgroup for Absent {
         Err(Error::NoCgroup)
     }
 
+    fn oom_kills(&self) -> Option<u64> {
+        None
+    }
+
+    fn memory_events(&self) -> Option<OwnedFd> {
+        None
+    }
+
     fn remove(&self) -> Result<(), Error> {
         Ok(())
     }

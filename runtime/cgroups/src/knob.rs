@@ -33,6 +33,20 @@ pub(crate) fn write_if_present(
     }
 }
 
+/// Writes a value that the kernel may refuse next to another one in force, which is about to change
+/// too if `is_followed`. Whether it has to be written again after that one.
+pub(crate) fn write_before(
+    folder: &Path,
+    file: &str,
+    value: impl Display,
+    is_followed: bool,
+) -> Result<bool, Error> {
+    match write(folder, file, value) {
+        Err(error) if is_followed && error.errno() == Some(Errno::INVAL) => Ok(true),
+        result => result.map(|()| false),
+    }
+}
+
 /// Writes the ceilings of RDMA devices, in the form that both versions have.
 pub(crate) fn write_rdma(folder: &Path, devices: &BTreeMap<String, Rdma>) -> Result<(), Error> {
     for (device, limits) in devices {
@@ -113,6 +127,28 @@ pub(crate) fn pairs(folder: &Path, file: &str) -> Vec<(String, u64)> {
         .filter_map(|line| line.split_once(' '))
         .map(|(key, value)| (key.to_owned(), parse(value)))
         .collect()
+}
+
+/// The sizes of huge pages (`2MB`) that the folder has a file for that ends in this.
+pub(crate) fn page_sizes(folder: &Path, ending: &str) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    entries
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let size = name.strip_prefix("hugetlb.")?.strip_suffix(ending)?;
+            (!size.contains('.')).then(|| size.to_owned())
+        })
+        .collect()
+}
+
+/// The numbers of a list as `0-3,7` (cpuset(7), "List Format"); none if it is not one.
+pub(crate) fn list(text: &str) -> Vec<u16> {
+    let range = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        Some(first.parse().ok()?..=last.parse().ok()?)
+    };
+    text.split(',').filter_map(range).flatten().collect()
 }
 
 /// Makes a folder and its missing parents. Whether the folder itself is new.

@@ -15,6 +15,7 @@ mod absent;
 mod below;
 mod devices;
 mod discover;
+mod events;
 mod knob;
 pub mod resctrl;
 mod systemd;
@@ -24,6 +25,7 @@ mod v2;
 pub use absent::{create_permitted, is_forbidden};
 pub use below::Below;
 pub use discover::{Hierarchy, locate};
+pub use events::drain;
 pub use systemd::{BusError, Error as SystemdError, Scope, locate as locate_scope};
 
 use base_errors::{Classify, Kind};
@@ -99,6 +101,12 @@ pub trait Cgroup {
     /// # Errors
     /// It is gone.
     fn stats(&self) -> Result<Stats, Error>;
+
+    /// How often the kernel killed in it for want of memory; none where it cannot be told (any more).
+    fn oom_kills(&self) -> Option<u64>;
+
+    /// What can be read when that number has changed, or is about to.
+    fn memory_events(&self) -> Option<OwnedFd>;
 
     /// Removes the folders, with those below that the container made.
     ///
@@ -181,6 +189,9 @@ pub enum Error {
         /// Bytes of the new limit.
         limit: i64,
     },
+    /// A limit of memory and swap, and none of memory that is part of it, on cgroup v2.
+    #[error("unable to set swap limit without memory limit")]
+    SwapAlone,
     /// The cgroup was there before, and is in use.
     #[error("container's cgroup is not empty: {0} process(es) found")]
     NotEmpty(usize),
@@ -239,6 +250,7 @@ impl Classify for Error {
             | Self::NeedsSystemd(_)
             | Self::Invalid { .. }
             | Self::DeviceHole(_)
+            | Self::SwapAlone
             | Self::NotUnified => Kind::InvalidArgument,
             Self::Systemd(error) => error.kind(),
             Self::NoController(_)

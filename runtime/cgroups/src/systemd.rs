@@ -26,6 +26,8 @@ use base_oci::runtime::Resources;
 use contracts_runtime_api::Stats;
 use dbus::Value;
 use name::Name;
+use rustix::fs::Uid;
+use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -33,6 +35,9 @@ use units::Manager;
 
 /// The ids of a user namespace that has them all.
 const ALL_IDS: &str = "0 0 4294967295";
+
+/// What a delegation needs where the kernel does not list it (before Linux 4.15).
+const DELEGATED: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads";
 
 /// A scope of systemd's, for [`Record`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,10 +82,12 @@ pub(crate) struct Systemd {
     scope: Scope,
     /// What the unit is made with; empty when it has been.
     properties: Vec<Property>,
+    /// Whose its folder becomes, where that is to be somebody else.
+    owner: Option<u32>,
 }
 
 /// Finds where the scope of a container belongs: `cgroups_path` is `slice:prefix:name`, and further
-/// properties of it are `annotations`.
+/// properties of it are `annotations`. On cgroup v2 its folder becomes `owner`'s.
 ///
 /// # Errors
 /// The path or an annotation is of another form, systemd does not run, or does not answer.
@@ -88,6 +95,7 @@ pub fn locate(
     cgroups_path: &str,
     id: &str,
     annotations: &BTreeMap<String, String>,
+    owner: Option<u32>,
 ) -> Result<Box<dyn Cgroup>, crate::Error> {
     let whose = whose();
     let default_slice = if whose == Whose::User { "user.slice" } else { "system.slice" };
@@ -112,7 +120,7 @@ pub fn locate(
     properties.extend(annotation::properties(annotations)?);
     let scope = Scope { unit: name.unit, is_users: whose == Whose::User };
     let record = Record { scope: Some(scope.clone()), ..record };
-    Ok(Box::new(Systemd { properties, ..Systemd::new(record, scope) }))
+    Ok(Box::new(Systemd { properties, owner, ..Systemd::new(record, scope) }))
 }
 
 /// root speaks to the machine's systemd; anybody else, and root in a user namespace, to the user's.
@@ -125,7 +133,7 @@ fn whose() -> Whose {
 impl Systemd {
     pub(crate) fn new(record: Record, scope: Scope) -> Self {
         let files = reopen(Record { scope: None, ..record.clone() });
-        Self { files, record, scope, properties: Vec::new() }
+        Self { files, record, scope, properties: Vec::new(), owner: None }
     }
 
     fn manager(&self) -> Result<Manager, Error> {
@@ -157,6 +165,38 @@ impl Systemd {
         }
         Ok(())
     }
+
+    /// Gives the folder to its owner, with those of its files that a delegation needs (cgroups(7),
+    /// "Cgroups delegation: delegating a hierarchy to a less privileged user").
+    fn give_away(&self) -> Result<(), crate::Error> {
+        let scope = self.record.hierarchies.first().filter(|_| self.record.unified);
+        let (Some(scope), Some(owner)) = (scope, self.owner) else { return Ok(()) };
+        let listed = knob::read(Path::new("/sys/kernel/cgroup"), "delegate");
+        match give(&scope.path, listed.as_deref().unwrap_or(DELEGATED), owner) {
+            // An ordinary user gives nothing away, and does without.
+            Err(error) if self.scope.is_users && is_forbidden(&error) => Ok(()),
+            result => result,
+        }
+    }
+}
+
+/// Gives a folder and some of its files to somebody.
+fn give(folder: &Path, files: &str, owner: u32) -> Result<(), crate::Error> {
+    for path in std::iter::once(folder.to_owned()).chain(files.lines().map(|f| folder.join(f))) {
+        match rustix::fs::chown(&path, Some(Uid::from_raw(owner)), None) {
+            Ok(()) => {}
+            // That of a controller that is not there.
+            Err(Errno::NOENT) if path != folder => {}
+            Err(errno) => {
+                return Err(crate::Error::Refused {
+                    step: "change the owner of".into(),
+                    path,
+                    errno,
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Cgroup for Systemd {
@@ -176,7 +216,8 @@ impl Cgroup for Systemd {
         properties.push(Property::new("PIDs", pids));
         let mut manager = self.manager()?;
         manager.start(&self.scope.unit, &properties)?;
-        match self.complete().and_then(|()| self.files.attach(pid.cast_signed())) {
+        let attached = self.complete().and_then(|()| self.files.attach(pid.cast_signed()));
+        match attached.and_then(|()| self.give_away()) {
             Ok(()) => Ok(true),
             Err(error) => {
                 let _ = manager.stop(&self.scope.unit);
@@ -187,6 +228,12 @@ impl Cgroup for Systemd {
     }
 
     fn apply(&self, resources: &Resources) -> Result<(), crate::Error> {
+        if let (true, Some(memory)) = (self.record.unified, &resources.memory)
+            && let Some(scope) = self.record.hierarchies.first()
+        {
+            // The files' driver would be too late: systemd writes the limit before.
+            v2::limits::check_memory(&scope.path, memory)?;
+        }
         let properties = limits::properties(resources, &self.record)?;
         if !properties.is_empty() {
             self.manager()?.set(&self.scope.unit, properties)?;
@@ -254,6 +301,14 @@ impl Cgroup for Systemd {
         self.files.stats()
     }
 
+    fn oom_kills(&self) -> Option<u64> {
+        self.files.oom_kills()
+    }
+
+    fn memory_events(&self) -> Option<OwnedFd> {
+        self.files.memory_events()
+    }
+
     fn remove(&self) -> Result<(), crate::Error> {
         self.manager()?.stop(&self.scope.unit)?;
         self.files.remove()
@@ -261,5 +316,28 @@ impl Cgroup for Systemd {
 
     fn record(&self) -> Record {
         self.record.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn a_folder_is_given_away_with_the_files_that_are_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |file: &str| folder.path().join(file);
+        for file in ["cgroup.procs", "memory.max"] {
+            std::fs::write(path(file), "").unwrap();
+        }
+        // Anybody may give what is their own to themselves.
+        let own = rustix::process::geteuid().as_raw();
+        let owner = if own == 0 { 1234 } else { own };
+        give(folder.path(), "cgroup.procs\nmemory.reclaim", owner).unwrap();
+        assert_eq!(folder.path().metadata().unwrap().uid(), owner);
+        assert_eq!(path("cgroup.procs").metadata().unwrap().uid(), owner);
+        assert_eq!(path("memory.max").metadata().unwrap().uid(), own);
+        assert!(give(&path("nosuch"), "", owner).is_err());
     }
 }

@@ -5,7 +5,7 @@ mod stats;
 
 use crate::devices::{self, Kind, Rule};
 use crate::knob::Knob;
-use crate::{Below, Cgroup, Error, Hierarchy, Record, knob};
+use crate::{Below, Cgroup, Error, Hierarchy, Record, events, knob};
 use base_oci::runtime::Resources;
 use contracts_runtime_api::Stats;
 use std::fmt::Write as _;
@@ -137,6 +137,14 @@ impl Cgroup for Split {
 
     fn stats(&self) -> Result<Stats, Error> {
         Ok(stats::read(self))
+    }
+
+    fn oom_kills(&self) -> Option<u64> {
+        events::kills(self.folder("memory")?, "memory.oom_control")
+    }
+
+    fn memory_events(&self) -> Option<OwnedFd> {
+        events::v1(self.folder("memory")?)
     }
 
     fn remove(&self) -> Result<(), Error> {

@@ -5,7 +5,7 @@ pub(crate) mod limits;
 mod stats;
 
 use crate::devices::effective;
-use crate::{Below, Cgroup, Error, Record, knob};
+use crate::{Below, Cgroup, Error, Record, events, knob};
 use base_oci::runtime::Resources;
 use contracts_runtime_api::Stats;
 use rustix::fs::{Mode, OFlags};
@@ -125,6 +125,14 @@ impl Cgroup for Unified {
 
     fn stats(&self) -> Result<Stats, Error> {
         Ok(stats::read(self.folder()))
+    }
+
+    fn oom_kills(&self) -> Option<u64> {
+        events::kills(self.folder(), "memory.events")
+    }
+
+    fn memory_events(&self) -> Option<OwnedFd> {
+        events::v2(self.folder())
     }
 
     fn remove(&self) -> Result<(), Error> {

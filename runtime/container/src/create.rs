@@ -10,10 +10,10 @@ use crate::launch::launch;
 use crate::listener::Listener;
 use crate::namespaces::Namespaces;
 use crate::request::{CreateRequest, Created};
-use crate::store::{Folder, ProcessDefaults, Record};
+use crate::store::{Folder, MemoryLimits, ProcessDefaults, Record};
 use crate::{hooks, netdevices, rootless, user_namespace};
 use base_faults::{Step, reach, step};
-use base_oci::runtime::{Linux, NamespaceKind, Spec};
+use base_oci::runtime::{Linux, Mount, NamespaceKind, Spec};
 use contracts_runtime_api::Status;
 use runtime_cgroups::{Cgroup, resctrl};
 use runtime_confine::{labels, sysctls};
@@ -129,7 +129,8 @@ pub(crate) fn prepare<'a>(request: &CreateRequest<'a>) -> Result<Prepared<'a>, E
     let cgroup = if request.options.no_cgroup {
         runtime_cgroups::reopen(runtime_cgroups::Record::default())
     } else if request.options.systemd_cgroup {
-        runtime_cgroups::locate_scope(&linux.cgroups_path, request.id, &spec.annotations)?
+        let owner = cgroup_owner(spec, process.user.uid, &linux, &namespaces);
+        runtime_cgroups::locate_scope(&linux.cgroups_path, request.id, &spec.annotations, owner)?
     } else {
         runtime_cgroups::locate(&linux.cgroups_path, request.id)?
     };
@@ -148,6 +149,28 @@ pub(crate) fn prepare<'a>(request: &CreateRequest<'a>) -> Result<Prepared<'a>, E
         resctrl,
         plan,
         record,
+    })
+}
+
+/// Whose the scope of a container becomes, if not the caller's: its user's, where that one sees it as
+/// the root of the tree and can write to it. runc's rule.
+fn cgroup_owner(spec: &Spec, user: u32, linux: &Linux, namespaces: &Namespaces) -> Option<u32> {
+    let is_writable = |mount: &Mount| {
+        let last = mount.options.iter().rev().find(|o| matches!(o.as_str(), "ro" | "rw"));
+        let path = Path::new(&mount.destination).components();
+        mount.source == "cgroup"
+            && path.eq(Path::new("/sys/fs/cgroup").components())
+            && last.is_none_or(|option| option == "rw")
+    };
+    if !namespaces.makes(NamespaceKind::Cgroup) || !spec.mounts.iter().any(is_writable) {
+        return None;
+    }
+    if !namespaces.has_user() {
+        return Some(user);
+    }
+    linux.uid_mappings.iter().find_map(|map| {
+        let offset = user.checked_sub(map.container_id).filter(|offset| *offset < map.size)?;
+        map.host_id.checked_add(offset)
     })
 }
 
@@ -266,6 +289,7 @@ fn record(
         annotations: spec.annotations.clone(),
         namespaces: namespaces.own_flags().bits(),
         shares_pids: !namespaces.makes(NamespaceKind::Pid),
+        memory: MemoryLimits::of(linux.resources.as_ref()),
         rootless: request.options.rootless,
         keeps_keyring: request.options.no_new_keyring,
         process: ProcessDefaults::of(process, linux),

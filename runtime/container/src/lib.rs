@@ -6,7 +6,7 @@
 //! container; who reaps init is the caller (or the subreaper above it).
 //!
 //! Entry points: [`create`], [`start`], [`exec`], [`kill`], [`delete`], [`state`], [`processes`],
-//! [`pause`], [`resume`], [`update`], [`stats`], [`checkpoint`], [`restore`].
+//! [`pause`], [`resume`], [`update`], [`stats`], [`watch`](watch()), [`checkpoint`], [`restore`].
 //!
 //! Invariants:
 //! - the caller is single-threaded (a cloned child goes on with this code, without exec);
@@ -39,6 +39,7 @@ mod sockets;
 mod start;
 mod store;
 mod user_namespace;
+mod watch;
 
 pub use checkpoint::CheckpointRequest;
 pub use contracts_runtime_api::{State, Stats, Status};
@@ -47,11 +48,13 @@ pub use error::{Error, io_reason};
 pub use exec::Container;
 pub use request::{
     CreateOptions, CreateRequest, Created, ExecOptions, ExecRequest, Executed, RootfsMount, Stdio,
+    memory_warning,
 };
 pub use restore::RestoreRequest;
 pub use runtime_cgroups::Below;
 pub use seal::{is_sealed, seal, sealed_descriptor};
 pub use user_namespace::is_without_return;
+pub use watch::{Happening, Watch};
 
 use base_oci::runtime::Resources;
 use std::os::fd::{AsFd, OwnedFd};
@@ -196,6 +199,14 @@ pub fn update_schemata(root: &Path, id: &str, lines: &[&str]) -> Result<(), Erro
 /// It has ended.
 pub fn stats(root: &Path, id: &str) -> Result<Stats, Error> {
     lifecycle::stats(root, id)
+}
+
+/// Watches a container.
+///
+/// # Errors
+/// It has ended.
+pub fn watch(root: &Path, id: &str) -> Result<Watch, Error> {
+    Watch::new(root, id)
 }
 
 /// Parsers of what others write, for `fuzz/` only.

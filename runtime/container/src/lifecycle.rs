@@ -144,11 +144,22 @@ pub(crate) fn resume(root: &Path, id: &str) -> Result<(), Error> {
 
 pub(crate) fn update(root: &Path, id: &str, resources: &Resources) -> Result<(), Error> {
     let (folder, record) = Folder::find(root, id)?;
-    if folder.status(&record) == Status::Stopped {
-        return Err(Error::NotRunning);
-    }
     // As with runc, devices stay: only a new container is told which it may use.
-    Ok(record.cgroup().apply(resources)?)
+    let apply = |resources: &Resources| {
+        if folder.status(&record) == Status::Stopped {
+            return Err(Error::NotRunning);
+        }
+        Ok(record.cgroup().apply(resources)?)
+    };
+    let Some(memory) = resources.memory.as_ref().filter(|_| record.cgroup_unified) else {
+        return apply(resources);
+    };
+    let _turn = folder.turn_to_remove(Instant::now() + END_TIME);
+    let before = folder.memory_limits(&record);
+    let mut limits = before.clone();
+    let memory = Some(limits.complete(memory));
+    apply(&Resources { memory, ..resources.clone() })?;
+    if limits == before { Ok(()) } else { folder.write_memory_limits(&limits) }
 }
 
 pub(crate) fn update_schemata(root: &Path, id: &str, lines: &[&str]) -> Result<(), Error> {

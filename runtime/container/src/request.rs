@@ -1,7 +1,7 @@
 //! What the callers of [`create`](crate::create) and [`exec`](crate::exec) say and get.
 
 use crate::exec::Container;
-use base_oci::runtime::{ConsoleSize, NamespaceKind, Process, Spec};
+use base_oci::runtime::{ConsoleSize, NamespaceKind, Process, Resources, Spec};
 use runtime_cgroups::Below;
 use runtime_confine::{capabilities, labels};
 use std::os::fd::OwnedFd;
@@ -110,8 +110,20 @@ impl CreateRequest<'_> {
     pub fn warning(&self) -> Option<String> {
         let mut namespaces = self.spec.linux.iter().flat_map(|linux| &linux.namespaces);
         let has_user_namespace = namespaces.any(|namespace| namespace.kind == NamespaceKind::User);
-        warning(self.spec.process.as_ref()?, has_user_namespace)
+        let memory = self.spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
+        let memory = memory.and_then(memory_warning).map(str::to_owned);
+        let process = self.spec.process.as_ref();
+        let process = process.and_then(|process| warning(process, has_user_namespace));
+        joined(process.into_iter().chain(memory))
     }
+}
+
+/// What of these limits cannot be set and will be left out, for a log.
+#[must_use]
+pub fn memory_warning(resources: &Resources) -> Option<&'static str> {
+    let memory = resources.memory.as_ref()?;
+    let is_asked_for = memory.kernel.is_some() || memory.kernel_tcp.is_some();
+    is_asked_for.then_some("Kernel memory settings are ignored and will be removed")
 }
 
 impl ExecRequest {
@@ -132,8 +144,12 @@ fn warning(process: &Process, has_user_namespace: bool) -> Option<String> {
         names.map(|names| format!("ignoring unknown or unavailable capabilities: [{names}]"));
     let label = labels::without_effect(&process.apparmor_profile, &process.selinux_label);
     let label = label.map(|what| format!("ignoring {what}: the kernel has no such module"));
-    let both: Vec<String> = names.into_iter().chain(label).collect();
-    (!both.is_empty()).then(|| both.join("; "))
+    joined(names.into_iter().chain(label))
+}
+
+fn joined(warnings: impl Iterator<Item = String>) -> Option<String> {
+    let all: Vec<String> = warnings.collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 /// A process to be run in a container.

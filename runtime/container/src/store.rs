@@ -1,10 +1,11 @@
 //! A container's state on disk.
 //!
 //! ```text
-//! <root>/<id>/state.json    Record, replaced whole; who removes the container has it locked
+//! <root>/<id>/state.json    Record, replaced whole; who removes or updates the container has it locked
 //!             start.sock    init listens here while it waits to be started
 //!             unmade.sock   the same socket until the container is made
 //!             seccomp.bpf   the compiled filter, for exec
+//!             memory.json   MemoryLimits, once an update changed them
 //! ```
 //!
 //! The record says who init is; what it is doing is asked of the kernel, so that the answer is
@@ -16,8 +17,8 @@ use crate::error::Error;
 use crate::listener::Listener;
 use base_files::Durability;
 use base_oci::runtime::{
-    Capabilities, CpuAffinity, Hook, IoPriority, Linux, MemoryPolicy, Personality, Process,
-    Scheduler,
+    Capabilities, CpuAffinity, Hook, IoPriority, Linux, Memory, MemoryPolicy, Personality, Process,
+    Resources, Scheduler,
 };
 use contracts_runtime_api::{State, Status};
 use runtime_cgroups::resctrl::Group;
@@ -39,6 +40,8 @@ const VERSION: u32 = 1;
 pub(crate) const START_SOCKET: &str = "start.sock";
 /// The same until the container is made.
 pub(crate) const UNMADE_SOCKET: &str = "unmade.sock";
+/// The limits of memory after an update.
+const MEMORY: &str = "memory.json";
 /// Between two looks at a lock that somebody holds: a lock cannot be polled.
 pub(crate) const LOCK_PAUSE: Duration = Duration::from_millis(1);
 /// No state file is longer.
@@ -65,6 +68,9 @@ pub(crate) struct Record {
     pub(crate) shares_pids: bool,
     pub(crate) cgroup_unified: bool,
     pub(crate) cgroups: Vec<CgroupRecord>,
+    /// Its limits of memory as they were asked for: an update may change half of them.
+    #[serde(default)]
+    pub(crate) memory: MemoryLimits,
     /// The scope that the cgroup is, where systemd is the driver.
     #[serde(default)]
     pub(crate) scope: Option<ScopeRecord>,
@@ -101,6 +107,43 @@ pub(crate) struct CgroupRecord {
     name: String,
     controllers: String,
     path: PathBuf,
+}
+
+/// The limits that cgroup v2 needs both of to set one: its swap is what the configuration's "memory
+/// and swap" has more than "memory".
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct MemoryLimits {
+    limit: Option<i64>,
+    swap: Option<i64>,
+}
+
+impl MemoryLimits {
+    pub(crate) fn of(resources: Option<&Resources>) -> Self {
+        let mut limits = Self::default();
+        if let Some(memory) = resources.and_then(|resources| resources.memory.as_ref()) {
+            limits.take_over(memory);
+        }
+        limits
+    }
+
+    /// Takes over an update's, and gives them with what it left out.
+    pub(crate) fn complete(&mut self, update: &Memory) -> Memory {
+        if update.limit.is_none() && update.swap.is_none() {
+            return update.clone();
+        }
+        self.take_over(update);
+        Memory { limit: self.limit, swap: self.swap, ..update.clone() }
+    }
+
+    fn take_over(&mut self, memory: &Memory) {
+        self.swap = match (memory.limit, memory.swap) {
+            // Without a limit of memory there is none of memory with swap.
+            (Some(-1), None) => None,
+            (_, swap) => swap.or(self.swap),
+        };
+        self.limit = memory.limit.or(self.limit);
+    }
 }
 
 /// A scope of systemd's.
@@ -297,7 +340,7 @@ impl Folder {
         }
     }
 
-    /// Waits until nobody else is removing the container: a container's end and its user may both
+    /// Waits until nobody else is removing or updating the container: a container's end and its user may both
     /// want to, and of two at once one would stumble over what the other has done. Who waited finds
     /// no record. Nothing where there is none, or after the deadline: who is at it may be stopped.
     pub(crate) fn turn_to_remove(&self, deadline: Instant) -> Option<OwnedFd> {
@@ -422,6 +465,21 @@ impl Folder {
     pub(crate) fn write_filter(&self, filter: &[u8]) -> Result<(), Error> {
         let path = self.path.join("seccomp.bpf");
         std::fs::write(&path, filter).map_err(|source| Error::State { step: "write", path, source })
+    }
+
+    /// The limits of memory that were asked for last.
+    pub(crate) fn memory_limits(&self, record: &Record) -> MemoryLimits {
+        let text = std::fs::read(self.path.join(MEMORY)).ok();
+        let limits = text.and_then(|text| serde_json::from_slice(&text).ok());
+        limits.unwrap_or_else(|| record.memory.clone())
+    }
+
+    /// Keeps them for the next update. Not in the record: that file is what is locked.
+    pub(crate) fn write_memory_limits(&self, limits: &MemoryLimits) -> Result<(), Error> {
+        let path = self.path.join(MEMORY);
+        let bytes = serde_json::to_vec(limits).expect("two numbers always serialize");
+        base_files::replace(&path, &bytes, 0o600, Durability::Processes)
+            .map_err(|source| Error::State { step: "write", path, source })
     }
 
     /// The filter that init has, if it has one.
@@ -629,6 +687,32 @@ mod tests {
         assert_eq!(folder.status(&Record::default()), Status::Creating);
         drop(creating);
         assert_eq!(folder.status(&Record::default()), Status::Stopped);
+    }
+
+    #[test]
+    fn half_of_the_limits_of_memory_is_completed_by_what_was_asked_for_before() {
+        let memory = |limit, swap| Memory { limit, swap, ..Memory::default() };
+        let made = |limit, swap| {
+            let memory = Some(memory(limit, swap));
+            MemoryLimits::of(Some(&Resources { memory, ..Resources::default() }))
+        };
+        for (before, update, after) in [
+            ((Some(100), Some(300)), (Some(200), None), (Some(200), Some(300))),
+            ((Some(100), Some(300)), (None, Some(500)), (Some(100), Some(500))),
+            ((Some(100), Some(300)), (None, None), (None, None)),
+            ((Some(100), Some(300)), (Some(-1), None), (Some(-1), None)),
+            ((Some(100), None), (Some(200), None), (Some(200), None)),
+            ((None, None), (None, Some(500)), (None, Some(500))),
+        ] {
+            let completed = made(before.0, before.1).complete(&memory(update.0, update.1));
+            assert_eq!((completed.limit, completed.swap), after, "{before:?} {update:?}");
+        }
+        let root = tempfile::tempdir().unwrap();
+        let (folder, _creating) = Folder::create(root.path(), "x").unwrap();
+        let record = Record { memory: made(Some(1), None), ..Record::default() };
+        assert_eq!(folder.memory_limits(&record), made(Some(1), None));
+        folder.write_memory_limits(&made(Some(1), Some(2))).unwrap();
+        assert_eq!(folder.memory_limits(&record), made(Some(1), Some(2)));
     }
 
     #[test]

@@ -116,7 +116,7 @@ const UPDATE: &[Flag] = &[
     value("memory-reservation", None, "bytes"),
     value("memory-swap", None, "bytes of memory and swap together, -1 for unlimited"),
     value("kernel-memory", None, "obsolete, ignored"),
-    value("kernel-memory-tcp", None, "bytes"),
+    value("kernel-memory-tcp", None, "obsolete, ignored"),
     value("pids-limit", None, "tasks"),
     value("l3-cache-schema", None, "Intel RDT: caches, L3:0=f;1=f"),
     value("mem-bw-schema", None, "Intel RDT: memory bandwidth, MB:0=20;1=70"),

@@ -18,6 +18,8 @@ mod flags;
 mod further;
 #[path = "containers/hostile.rs"]
 mod hostile;
+#[path = "containers/limits.rs"]
+mod limits;
 #[path = "containers/rootless.rs"]
 mod rootless;
 #[path = "containers/sharing.rs"]

@@ -87,12 +87,36 @@ fn a_container_lives_on_cgroup_v2_without_systemd() {
             sed 's#/test/box#:a:b#' /payload/bundle/config.json > /payload/scope.json
             mkdir /payload/scope && mv /payload/scope.json /payload/scope/config.json
             ln -s /payload/bundle/rootfs /payload/scope/rootfs
+            sed -i 's|"resources":{|"resources":{"unified":{"memory.high":"29999104"},|' /payload/bundle/config.json
             refused=$(gantry-runtime --root /run/runtime --systemd-cgroup create --bundle /payload/scope no 2>&1 || true)
             has refused "$refused" "systemd is not running on this host"
             gantry-runtime --root /run/runtime create --bundle /payload/bundle "$1"
         }
-        at_start() { files_at_start; }
-        after_update() { files_after_update; }
+        at_start() {
+            files_at_start
+            expect unified "$(cat $group/memory.high)" 29999104
+            has event "$(later events --stats box)" '"psi":{'
+        }
+        after_update() {
+            files_after_update
+            # Memory and swap are one sum, of which either half may be left out.
+            expect swap "$(cat $group/memory.swap.max)" max
+            later update --memory-swap 100663296 box
+            expect swap "$(cat $group/memory.swap.max)" 33554432
+            later update --memory 83886080 box
+            expect swap "$(cat $group/memory.max) $(cat $group/memory.swap.max)" "83886080 16777216"
+            has refused "$(later update --memory 134217728 box 2>&1 || true)" "swap limit"
+            later update --memory-swap 134217728 --memory 67108864 box
+            expect swap "$(cat $group/memory.max) $(cat $group/memory.swap.max)" "67108864 67108864"
+            later update --memory -1 box
+            expect swap "$(cat $group/memory.max) $(cat $group/memory.swap.max)" "max max"
+            # A burst may not be longer than the quota, in force or to come.
+            later update --cpu-quota 40000 --cpu-burst 30000 box
+            later update --cpu-quota 10000 --cpu-burst 5000 box
+            expect burst "$(cat $group/cpu.max) $(cat $group/cpu.max.burst)" "10000 200000 5000"
+            later update --cpu-quota 40000 --cpu-burst 30000 box
+            expect burst "$(cat $group/cpu.max) $(cat $group/cpu.max.burst)" "40000 200000 30000"
+        }
         at_end() { expect group "$(ls -d $group 2>/dev/null || true)" ""; }
     "#;
     lives(Machine::bare(), "/test/box", &[driver]);
@@ -132,6 +156,25 @@ fn a_container_lives_in_a_scope_of_systemds() {
             unit_at_start
             later delete --force box
             unit_is_gone
+            # Root of a user namespace gets the folder that it sees as the root and may write to.
+            ids='[{"containerID":0,"hostID":100000,"size":65536}]'
+            sed -e 's|"namespaces":\[|"namespaces":[{"type":"user"},|' \
+                -e "s|\"linux\":{|\"linux\":{\"uidMappings\":$ids,\"gidMappings\":$ids,|" \
+                -e 's|"devices":\[{[^]]*forbidden[^]]*\]|"devices":[]|' \
+                /payload/bundle/config.json > /payload/readonly.json
+            for options in ro rw; do
+                sed 's|"options":\["ro"\]|"options":["'$options'"]|' /payload/readonly.json > /payload/bundle/config.json
+                create box </dev/null >/tmp/out 2>&1 || { cat /tmp/out; exit 1; }
+                later start box
+                made=$(later exec box /bin/busybox mkdir /sys/fs/cgroup/inner 2>&1 || true)
+                owners=$(stat -c %u $group $group/cgroup.procs $group/memory.max | tr '\n' ' ')
+                case $options in
+                    ro) expect owners "$owners" "0 0 0 "; has made "$made" "ead-only" ;;
+                    rw) expect owners "$owners" "100000 100000 0 "; expect made "$made" "" ;;
+                esac
+                later delete --force box
+                unit_is_gone
+            done
         }
     "#;
     lives(Machine::systemd(), SCOPE, &[UNIT, driver]);

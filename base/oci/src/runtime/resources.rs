@@ -58,7 +58,7 @@ document! {
         swap: Option<i64>,
         /// Kernel memory (v1, obsolete).
         kernel: Option<i64>,
-        /// Kernel TCP memory (v1).
+        /// Kernel TCP memory (v1, obsolete).
         #[serde(rename = "kernelTCP")]
         kernel_tcp: Option<i64>,
         /// How readily pages are swapped, 0 to 100.

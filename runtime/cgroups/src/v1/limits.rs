@@ -103,9 +103,6 @@ fn memory(folder: &Path, limits: &Memory) -> Result<(), Error> {
     if let Some(value) = limits.reservation.filter(|value| *value != 0) {
         knob::write(folder, "memory.soft_limit_in_bytes", value)?;
     }
-    if let Some(value) = limits.kernel_tcp.filter(|value| *value != 0) {
-        knob::write(folder, "memory.kmem.tcp.limit_in_bytes", value)?;
-    }
     if limits.disable_oom_killer == Some(true) {
         knob::write(folder, "memory.oom_control", 1)?;
     }
@@ -119,40 +116,64 @@ fn memory(folder: &Path, limits: &Memory) -> Result<(), Error> {
 }
 
 fn cpu(folder: &Path, limits: &Cpu) -> Result<(), Error> {
-    let positive = |value: Option<u64>| value.filter(|value| *value != 0);
-    if let Some(shares) = positive(limits.shares) {
+    if let Some(shares) = limits.shares.filter(|shares| *shares != 0) {
         knob::write(folder, "cpu.shares", shares)?;
     }
     if let Some(idle) = limits.idle {
         knob::write(folder, "cpu.idle", idle)?;
     }
-    let period = positive(limits.period);
+    bandwidth(folder, limits)?;
+    realtime(folder, limits)
+}
+
+/// Quota, period and burst: no burst may be longer than the quota, and no parent may have a smaller
+/// share of its period. Which of them may be written first depends on what is in force.
+fn bandwidth(folder: &Path, limits: &Cpu) -> Result<(), Error> {
+    const PERIOD: &str = "cpu.cfs_period_us";
+    const BURST: &str = "cpu.cfs_burst_us";
     let quota = limits.quota.filter(|quota| *quota != 0);
-    let mut period_left = period;
-    if let Some(period) = period {
-        match knob::write(folder, "cpu.cfs_period_us", period) {
-            // Too long for the quota in force: the new quota has to come first.
-            Err(error) if error.errno() == Some(Errno::INVAL) && quota.is_some() => {}
-            result => {
-                result?;
-                period_left = None;
-            }
+    let (mut period, mut burst) = (limits.period.filter(|period| *period != 0), limits.burst);
+    if let Some(value) = period
+        && !knob::write_before(folder, PERIOD, value, quota.is_some())?
+    {
+        period = None;
+    }
+    if let Some(value) = burst {
+        match knob::write_before(folder, BURST, value, quota.is_some()) {
+            Ok(true) => {}
+            Ok(false) => burst = None,
+            // A kernel before 5.14: there it is left out, as under runc.
+            Err(error) if error.errno() == Some(Errno::NOENT) => burst = None,
+            Err(error) => return Err(error),
         }
     }
     if let Some(quota) = quota {
         knob::write(folder, "cpu.cfs_quota_us", quota)?;
     }
-    if let Some(period) = period_left {
-        knob::write(folder, "cpu.cfs_period_us", period)?;
+    if let Some(period) = period {
+        knob::write(folder, PERIOD, period)?;
     }
-    if let Some(burst) = limits.burst {
-        knob::write(folder, "cpu.cfs_burst_us", burst)?;
+    if let Some(burst) = burst {
+        knob::write(folder, BURST, burst)?;
     }
-    if let Some(period) = positive(limits.realtime_period) {
-        knob::write(folder, "cpu.rt_period_us", period)?;
+    Ok(())
+}
+
+/// The period may not be less than the runtime.
+fn realtime(folder: &Path, limits: &Cpu) -> Result<(), Error> {
+    const PERIOD: &str = "cpu.rt_period_us";
+    let runtime = limits.realtime_runtime.filter(|runtime| *runtime != 0);
+    let mut period = limits.realtime_period.filter(|period| *period != 0);
+    if let Some(value) = period
+        && !knob::write_before(folder, PERIOD, value, runtime.is_some())?
+    {
+        period = None;
     }
-    if let Some(runtime) = limits.realtime_runtime.filter(|runtime| *runtime != 0) {
+    if let Some(runtime) = runtime {
         knob::write(folder, "cpu.rt_runtime_us", runtime)?;
+    }
+    if let Some(period) = period {
+        knob::write(folder, PERIOD, period)?;
     }
     Ok(())
 }

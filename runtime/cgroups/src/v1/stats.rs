@@ -1,9 +1,9 @@
 //! What a container uses, read from the files of cgroup v1.
 
 use super::Split;
-use crate::knob;
+use crate::{events, knob};
 use contracts_runtime_api::stats::{
-    Blkio, BlkioEntry, Cpu, Hugetlb, Memory, MemoryEntry, Pids, Stats,
+    Blkio, BlkioEntry, Cpu, Cpuset, Hugetlb, Memory, MemoryEntry, Pids, Stats,
 };
 use std::path::Path;
 
@@ -25,6 +25,9 @@ pub(super) fn read(cgroup: &Split) -> Stats {
             }
         }
     }
+    if let Some(folder) = cgroup.folder("cpuset") {
+        stats.cpuset = cpuset(folder);
+    }
     if let Some(folder) = cgroup.folder("memory") {
         stats.memory = memory(folder);
     }
@@ -39,7 +42,7 @@ pub(super) fn read(cgroup: &Split) -> Stats {
         stats.blkio = blkio(folder);
     }
     if let Some(folder) = cgroup.folder("hugetlb") {
-        for size in page_sizes(folder) {
+        for size in knob::page_sizes(folder, ".usage_in_bytes") {
             let number = |what: &str| knob::number(folder, &format!("hugetlb.{size}.{what}"));
             let entry = Hugetlb {
                 usage: number("usage_in_bytes"),
@@ -59,12 +62,39 @@ fn cpu_usage(folder: &Path, cpu: &mut Cpu) {
         .split_whitespace()
         .map(knob::parse)
         .collect();
+    // `cpu user system`, and a line as `0 123 456` for each.
+    for line in knob::read(folder, "cpuacct.usage_all").unwrap_or_default().lines().skip(1) {
+        let mut figures = line.split(' ').skip(1).map(knob::parse);
+        if let (Some(user), Some(kernel)) = (figures.next(), figures.next()) {
+            cpu.usage.percpu_user.push(user);
+            cpu.usage.percpu_kernel.push(kernel);
+        }
+    }
     for (key, value) in knob::pairs(folder, "cpuacct.stat") {
         match key.as_str() {
             "user" => cpu.usage.user = value * NANOSECONDS_PER_TICK,
             "system" => cpu.usage.kernel = value * NANOSECONDS_PER_TICK,
             _ => {}
         }
+    }
+}
+
+fn cpuset(folder: &Path) -> Cpuset {
+    let list = |name| knob::list(&knob::read(folder, name).unwrap_or_default());
+    let number = |name: &str| knob::number(folder, &format!("cpuset.{name}"));
+    let level = knob::read(folder, "cpuset.sched_relax_domain_level");
+    Cpuset {
+        cpus: list("cpuset.cpus"),
+        cpu_exclusive: number("cpu_exclusive"),
+        mems: list("cpuset.mems"),
+        mem_hardwall: number("mem_hardwall"),
+        mem_exclusive: number("mem_exclusive"),
+        memory_migrate: number("memory_migrate"),
+        memory_spread_page: number("memory_spread_page"),
+        memory_spread_slab: number("memory_spread_slab"),
+        memory_pressure: number("memory_pressure"),
+        sched_load_balance: number("sched_load_balance"),
+        sched_relax_domain_level: level.ok().and_then(|text| text.parse().ok()).unwrap_or(0),
     }
 }
 
@@ -77,9 +107,7 @@ fn memory(folder: &Path) -> Memory {
     };
     let raw: std::collections::BTreeMap<_, _> =
         knob::pairs(folder, "memory.stat").into_iter().collect();
-    let oom_kills = knob::pairs(folder, "memory.oom_control")
-        .into_iter()
-        .find_map(|(key, value)| (key == "oom_kill").then_some(value));
+    let oom_kills = events::kills(folder, "memory.oom_control");
     Memory {
         cache: raw.get("cache").copied().unwrap_or(0),
         usage: entry("memory"),
@@ -87,6 +115,7 @@ fn memory(folder: &Path) -> Memory {
         kernel: entry("memory.kmem"),
         kernel_tcp: entry("memory.kmem.tcp"),
         raw,
+        psi: None,
         oom_kills: oom_kills.unwrap_or(0),
     }
 }
@@ -117,6 +146,7 @@ fn blkio(folder: &Path) -> Blkio {
         io_merged_recursive: entries(&["blkio.bfq.io_merged_recursive"]),
         io_time_recursive: entries(&["blkio.bfq.time_recursive"]),
         sectors_recursive: entries(&["blkio.bfq.sectors_recursive"]),
+        psi: None,
     }
 }
 
@@ -140,22 +170,28 @@ fn parse_blkio(text: &str) -> Vec<BlkioEntry> {
         .collect()
 }
 
-/// The page sizes (`2MB`) that the folder has files for.
-fn page_sizes(folder: &Path) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    entries
-        .flatten()
-        .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            let size = name.strip_prefix("hugetlb.")?.strip_suffix(".usage_in_bytes")?;
-            (!size.contains('.')).then(|| size.to_owned())
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cpus_are_listed_one_by_one() {
+        let folder = tempfile::tempdir().unwrap();
+        for (file, text) in [
+            ("cpuset.cpus", "0-2,5\n"),
+            ("cpuset.sched_relax_domain_level", "-1\n"),
+            ("cpuset.sched_load_balance", "1\n"),
+            ("cpuacct.usage_all", "cpu user system\n0 5 6\n1 7 8\n"),
+        ] {
+            std::fs::write(folder.path().join(file), text).unwrap();
+        }
+        let found = cpuset(folder.path());
+        assert_eq!((found.cpus, found.mems), (vec![0, 1, 2, 5], vec![]));
+        assert_eq!((found.sched_relax_domain_level, found.sched_load_balance), (-1, 1));
+        let mut cpu = Cpu::default();
+        cpu_usage(folder.path(), &mut cpu);
+        assert_eq!((cpu.usage.percpu_user, cpu.usage.percpu_kernel), (vec![5, 7], vec![6, 8]));
+    }
 
     #[test]
     fn block_device_lines_are_read_and_the_sum_is_left_out() {

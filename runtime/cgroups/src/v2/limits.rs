@@ -41,25 +41,33 @@ fn or_max(value: i64) -> String {
 }
 
 fn memory(folder: &Path, limits: &Memory) -> Result<(), Error> {
-    let limit = limits.limit.filter(|limit| *limit != 0);
-    if let Some(limit) = limit
-        && limits.check_before_update == Some(true)
-        && limit > 0
-    {
-        let used = knob::number(folder, "memory.current");
-        if used > limit.unsigned_abs() {
-            return Err(Error::MemoryInUse { used, limit });
-        }
+    check_memory(folder, limits)?;
+    match swap_alone(limits)? {
+        // Without swap accounting, none and all of it is what there is.
+        Some(None) => knob::write_if_present(folder, "memory.swap.max", "max")?,
+        Some(Some(0)) => knob::write_if_present(folder, "memory.swap.max", 0)?,
+        Some(Some(swap)) => knob::write(folder, "memory.swap.max", swap)?,
+        None => {}
     }
-    if let Some(swap) = swap_alone(limits)? {
-        let swap = swap.map_or_else(|| "max".to_owned(), |swap| swap.to_string());
-        knob::write(folder, "memory.swap.max", swap)?;
-    }
-    if let Some(limit) = limit {
+    if let Some(limit) = limits.limit.filter(|limit| *limit != 0) {
         knob::write(folder, "memory.max", or_max(limit))?;
     }
     if let Some(reservation) = limits.reservation.filter(|value| *value != 0) {
         knob::write(folder, "memory.low", or_max(reservation))?;
+    }
+    Ok(())
+}
+
+/// Refuses a limit below what is in use, where that is asked for.
+pub(crate) fn check_memory(folder: &Path, limits: &Memory) -> Result<(), Error> {
+    if limits.check_before_update != Some(true) {
+        return Ok(());
+    }
+    let used = knob::number(folder, "memory.current");
+    for limit in [limits.swap, limits.limit].into_iter().flatten().filter(|limit| *limit > 0) {
+        if used >= limit.unsigned_abs() {
+            return Err(Error::MemoryInUse { used, limit });
+        }
     }
     Ok(())
 }
@@ -74,6 +82,9 @@ pub(crate) fn swap_alone(limits: &Memory) -> Result<Option<Option<u64>>, Error> 
     };
     match (with_swap, limit) {
         (..=-1, _) => Ok(Some(None)),
+        // Of memory there is no limit to be taken off.
+        (with_swap, Some(-1)) => Ok(Some(Some(with_swap.unsigned_abs()))),
+        (_, None) => Err(Error::SwapAlone),
         (with_swap, Some(limit)) if limit > 0 && with_swap >= limit => {
             Ok(Some(Some((with_swap - limit).unsigned_abs())))
         }
@@ -92,6 +103,13 @@ fn cpu(folder: &Path, limits: &Cpu) -> Result<(), Error> {
     }
     let (quota, period) =
         (limits.quota.filter(|quota| *quota != 0), limits.period.filter(|period| *period != 0));
+    let mut burst = limits.burst;
+    if let Some(value) = burst
+        && !knob::write_before(folder, "cpu.max.burst", value, quota.is_some())?
+    {
+        // It may not be longer than the quota, in force or to come.
+        burst = None;
+    }
     if quota.is_some() || period.is_some() {
         // One file holds both; what is left out stays.
         let now = knob::read(folder, "cpu.max").unwrap_or_default();
@@ -100,7 +118,7 @@ fn cpu(folder: &Path, limits: &Cpu) -> Result<(), Error> {
         let period = period.map_or_else(|| period_now.to_owned(), |period| period.to_string());
         knob::write(folder, "cpu.max", format!("{quota} {period}"))?;
     }
-    if let Some(burst) = limits.burst {
+    if let Some(burst) = burst {
         knob::write(folder, "cpu.max.burst", burst)?;
     }
     for (file, list) in [("cpuset.cpus", &limits.cpus), ("cpuset.mems", &limits.mems)] {
@@ -164,6 +182,7 @@ fn block_io(folder: &Path, limits: &BlockIo) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base_oci::runtime::{BlockIoWeight, HugepageLimit, Pids, Rdma};
 
     #[test]
     fn shares_become_weights_end_to_end() {
@@ -190,11 +209,113 @@ mod tests {
         for file in ["memory.max", "memory.swap.max"] {
             std::fs::write(folder.path().join(file), "").unwrap();
         }
-        let limits = |limit, swap| Memory { limit, swap, ..Memory::default() };
-        memory(folder.path(), &limits(Some(100), Some(300))).unwrap();
-        assert_eq!(knob::read(folder.path(), "memory.swap.max").unwrap(), "200");
-        assert!(memory(folder.path(), &limits(Some(300), Some(100))).is_err());
-        memory(folder.path(), &limits(Some(-1), None)).unwrap();
-        assert_eq!(knob::read(folder.path(), "memory.swap.max").unwrap(), "max");
+        let set = |limit, swap| {
+            memory(folder.path(), &Memory { limit, swap, ..Memory::default() })?;
+            knob::read(folder.path(), "memory.swap.max")
+        };
+        assert_eq!(set(Some(100), Some(300)).unwrap(), "200");
+        assert_eq!(set(Some(-1), Some(300)).unwrap(), "300");
+        assert!(set(Some(300), Some(100)).is_err());
+        assert!(matches!(set(None, Some(100)), Err(Error::SwapAlone)));
+        assert_eq!(set(Some(-1), None).unwrap(), "max");
+        assert_eq!(set(None, Some(-1)).unwrap(), "max");
+        // A kernel that does not count swap cannot limit it.
+        std::fs::remove_file(folder.path().join("memory.swap.max")).unwrap();
+        for swap in [Some(100), Some(-1), None] {
+            let limits = Memory { limit: Some(100), swap, ..Memory::default() };
+            memory(folder.path(), &limits).unwrap();
+        }
+        assert!(set(Some(100), Some(300)).is_err());
+    }
+
+    #[test]
+    fn a_limit_below_the_use_is_refused_where_that_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("memory.current"), "1000\n").unwrap();
+        std::fs::write(folder.path().join("memory.max"), "").unwrap();
+        let limits = Memory { limit: Some(1000), ..Memory::default() };
+        memory(folder.path(), &limits).unwrap();
+        let checked = Memory { check_before_update: Some(true), ..limits };
+        assert!(matches!(memory(folder.path(), &checked), Err(Error::MemoryInUse { .. })));
+        memory(folder.path(), &Memory { limit: Some(1001), ..checked }).unwrap();
+    }
+
+    #[test]
+    fn every_limit_goes_to_its_file() {
+        let device = |rate| vec![BlockIoThrottle { major: 8, minor: 0, rate }];
+        let resources = Resources {
+            memory: Some(Memory {
+                limit: Some(1 << 20),
+                reservation: Some(1 << 19),
+                swap: Some(1 << 21),
+                ..Memory::default()
+            }),
+            cpu: Some(Cpu {
+                shares: Some(512),
+                quota: Some(20_000),
+                period: Some(50_000),
+                burst: Some(5_000),
+                cpus: "0-1".to_owned(),
+                mems: "0".to_owned(),
+                idle: Some(0),
+                ..Cpu::default()
+            }),
+            pids: Some(Pids { limit: Some(7) }),
+            block_io: Some(BlockIo {
+                weight: Some(1000),
+                throttle_read_bps_device: device(1),
+                ..BlockIo::default()
+            }),
+            hugepage_limits: vec![HugepageLimit { page_size: "2MB".to_owned(), limit: 2 << 20 }],
+            rdma: [("mlx5_1".to_owned(), Rdma { hca_handles: Some(3), hca_objects: None })].into(),
+            unified: [
+                ("memory.high".to_owned(), "4096".to_owned()),
+                ("cgroup.max.depth".to_owned(), "3".to_owned()),
+            ]
+            .into(),
+            ..Resources::default()
+        };
+        let expected = [
+            ("memory.max", "1048576"),
+            ("memory.low", "524288"),
+            ("memory.swap.max", "1048576"),
+            ("memory.high", "4096"),
+            ("cpu.weight", "59"),
+            ("cpu.max", "20000 50000"),
+            ("cpu.max.burst", "5000"),
+            ("cpu.idle", "0"),
+            ("cpuset.cpus", "0-1"),
+            ("cpuset.mems", "0"),
+            ("pids.max", "7"),
+            ("io.weight", "default 10000"),
+            ("io.max", "8:0 rbps=1"),
+            ("hugetlb.2MB.max", "2097152"),
+            ("hugetlb.2MB.rsvd.max", "2097152"),
+            ("rdma.max", "mlx5_1 hca_handle=3 hca_object=max"),
+            ("cgroup.max.depth", "3"),
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        for (file, _) in expected {
+            std::fs::write(folder.path().join(file), "").unwrap();
+        }
+        apply(folder.path(), &resources).unwrap();
+        for (file, value) in expected {
+            assert_eq!(knob::read(folder.path(), file).unwrap(), value, "{file}");
+        }
+        // What is left out stays, and no file outside of the folder is named.
+        apply(folder.path(), &Resources::default()).unwrap();
+        assert_eq!(knob::read(folder.path(), "pids.max").unwrap(), "7");
+        for file in ["../memory.max", "", "nosuch.file"] {
+            let unified = [(file.to_owned(), "1".to_owned())].into();
+            let resources = Resources { unified, ..Resources::default() };
+            assert!(apply(folder.path(), &resources).is_err(), "{file}");
+        }
+        // BFQ's own file is preferred, and it alone has weights of devices.
+        std::fs::write(folder.path().join("io.bfq.weight"), "").unwrap();
+        let weight_device =
+            vec![BlockIoWeight { major: 8, minor: 0, weight: Some(70), leaf_weight: None }];
+        let limits = BlockIo { weight_device, ..BlockIo::default() };
+        block_io(folder.path(), &limits).unwrap();
+        assert_eq!(knob::read(folder.path(), "io.bfq.weight").unwrap(), "8:0 70");
     }
 }

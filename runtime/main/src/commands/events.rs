@@ -5,8 +5,10 @@ use crate::Global;
 use crate::arguments::Parsed;
 use crate::failure::Failure;
 use contracts_runtime_api::Stats;
+use runtime_container::{Error, Happening};
 use serde::Serialize;
-use std::time::Duration;
+use std::io::Write as _;
+use std::time::{Duration, Instant};
 
 /// One line of output.
 #[derive(Serialize)]
@@ -15,31 +17,43 @@ struct Event<'a> {
     kind: &'static str,
     id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a Stats>,
+    data: Option<Stats>,
 }
 
 /// `events`.
 pub(crate) fn events(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
     let id = parsed.id()?;
     let interval = duration(parsed.flags.value("interval").unwrap_or("5s"))?;
-    let mut kills = None;
-    loop {
-        let stats = match runtime_container::stats(&global.root, id) {
-            Ok(stats) => stats,
-            // It ended while it was watched.
-            Err(_) if kills.is_some() => return Ok(0),
-            Err(error) => return Err(error.into()),
-        };
-        if kills.is_some_and(|before| stats.memory.oom_kills > before) {
-            println!("{}", document::line(&Event { kind: "oom", id, data: None })?);
-        }
-        kills = Some(stats.memory.oom_kills);
-        println!("{}", document::line(&Event { kind: "stats", id, data: Some(&stats) })?);
-        if parsed.flags.has("stats") {
-            return Ok(0);
-        }
-        std::thread::sleep(interval);
+    let mut watch = runtime_container::watch(&global.root, id).map_err(|error| match error {
+        Error::NotRunning => Failure::Other(format!("container with id {id} is not running")),
+        error => error.into(),
+    })?;
+    if parsed.flags.has("stats") {
+        return print(id, Some(&watch.stats()?)).map(|()| 0);
     }
+    let mut next = Instant::now() + interval;
+    loop {
+        match watch.wait(next)? {
+            Happening::OutOfMemory => print(id, None)?,
+            Happening::Ended => return Ok(0),
+            Happening::Nothing => {
+                print(id, Some(&watch.stats()?))?;
+                next = Instant::now().max(next + interval);
+            }
+        }
+    }
+}
+
+/// Prints what is used, or that memory was wanting.
+fn print(id: &str, stats: Option<&Stats>) -> Result<(), Failure> {
+    let kind = if stats.is_some() { "stats" } else { "oom" };
+    let data = stats.map(Stats::to_printed);
+    let line = document::line(&Event { kind, id, data })?;
+    // Nobody may be reading any more.
+    writeln!(std::io::stdout(), "{line}").map_err(|error| {
+        let reason = runtime_container::io_reason(&error);
+        Failure::Other(format!("write the event: {reason}"))
+    })
 }
 
 /// A duration as Go writes it: `5s`, `1.5s`, `1m30s`, `100ms`.
@@ -65,7 +79,9 @@ fn duration(text: &str) -> Result<Duration, Failure> {
         rest = &unit[end..];
     }
     let duration = Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
-    if duration.is_zero() { Err(wrong()) } else { Ok(duration) }
+    // Go's are 64 bits of nanoseconds, and as many can be added to any time.
+    let fits = !duration.is_zero() && i64::try_from(duration.as_nanos()).is_ok();
+    if fits { Ok(duration) } else { Err(wrong()) }
 }
 
 #[cfg(test)]
@@ -78,7 +94,18 @@ mod tests {
         assert_eq!(duration("250ms").unwrap(), Duration::from_millis(250));
         assert_eq!(duration("1m30s").unwrap(), Duration::from_secs(90));
         assert_eq!(duration("1.5s").unwrap(), Duration::from_millis(1500));
-        for bad in ["", "5", "s", "0s", "5x", "-1s", "1.2.3s", "1s5", "9999999999999999999999h"] {
+        for bad in [
+            "",
+            "5",
+            "s",
+            "0s",
+            "5x",
+            "-1s",
+            "1.2.3s",
+            "1s5",
+            "9999999h",
+            "9999999999999999999999h",
+        ] {
             assert!(duration(bad).is_err(), "{bad}");
         }
     }

@@ -13,6 +13,9 @@ pub(crate) fn update(global: &Global, parsed: &Parsed) -> Result<u8, Failure> {
         Some(path) => document::read::<Resources>(&path)?,
         None => from_flags(&parsed.flags)?,
     };
+    if let Some(warning) = runtime_container::memory_warning(&resources) {
+        global.log.warning(warning);
+    }
     runtime_container::update(&global.root, id, &resources)?;
     let schemata = ["l3-cache-schema", "mem-bw-schema"];
     let lines: Vec<&str> = schemata.iter().filter_map(|name| parsed.flags.value(name)).collect();
@@ -31,6 +34,7 @@ fn from_flags(flags: &Flags) -> Result<Resources, Failure> {
             limit: bytes("memory")?,
             reservation: bytes("memory-reservation")?,
             swap: bytes("memory-swap")?,
+            kernel: bytes("kernel-memory")?,
             kernel_tcp: bytes("kernel-memory-tcp")?,
             ..Memory::default()
         }),
@@ -81,6 +85,71 @@ fn parse_bytes(name: &str, text: &str) -> Result<i64, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arguments;
+
+    fn of(args: &[&str]) -> Result<Resources, Failure> {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let command = arguments::command("update").unwrap();
+        from_flags(&arguments::parse(command.flags, &args, command.stops_at_operand)?.flags)
+    }
+
+    #[test]
+    fn each_flag_is_a_limit_and_one_that_is_left_out_is_none() {
+        let flags = [
+            "--memory=1m",
+            "--memory-swap=-1",
+            "--memory-reservation=1k",
+            "--kernel-memory=2k",
+            "--kernel-memory-tcp=3k",
+            "--cpu-share=512",
+            "--cpu-quota=-1",
+            "--cpu-burst=5",
+            "--cpu-period=6",
+            "--cpu-rt-runtime=7",
+            "--cpu-rt-period=8",
+            "--cpu-idle=1",
+            "--cpuset-cpus=0-3",
+            "--cpuset-mems=1",
+            "--pids-limit=9",
+            "--blkio-weight=100",
+        ];
+        let expected = Resources {
+            memory: Some(Memory {
+                limit: Some(1 << 20),
+                swap: Some(-1),
+                reservation: Some(1 << 10),
+                kernel: Some(2 << 10),
+                kernel_tcp: Some(3 << 10),
+                ..Memory::default()
+            }),
+            cpu: Some(Cpu {
+                shares: Some(512),
+                quota: Some(-1),
+                burst: Some(5),
+                period: Some(6),
+                realtime_runtime: Some(7),
+                realtime_period: Some(8),
+                cpus: "0-3".to_owned(),
+                mems: "1".to_owned(),
+                idle: Some(1),
+            }),
+            pids: Some(Pids { limit: Some(9) }),
+            block_io: Some(BlockIo { weight: Some(100), ..BlockIo::default() }),
+            ..Resources::default()
+        };
+        assert_eq!(of(&flags).unwrap(), expected);
+        let none = Resources {
+            memory: Some(Memory::default()),
+            cpu: Some(Cpu::default()),
+            pids: Some(Pids::default()),
+            block_io: Some(BlockIo::default()),
+            ..Resources::default()
+        };
+        assert_eq!(of(&[]).unwrap(), none);
+        for bad in ["--memory=x", "--cpu-quota=x", "--cpu-share=-1", "--blkio-weight=70000"] {
+            assert!(of(&[bad]).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn sizes_have_units_and_minus_one_is_kept() {

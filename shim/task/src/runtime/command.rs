@@ -193,7 +193,7 @@ impl Command {
         }
         let event: Event = self.json(&["events", "--stats", id])?;
         let unified = !Path::new("/sys/fs/cgroup/memory").exists();
-        Ok(Stats { unified, ..event.data })
+        Ok(event.data.from_printed(unified))
     }
 
     /// Runs a subcommand that says nothing.
