@@ -217,7 +217,7 @@ fn an_update_changes_every_limit_that_has_a_flag() {
     expect(&bundle, &[("cpu", "cpu.cfs_quota_us", "40000"), ("cpu", "cpu.cfs_burst_us", "30000")]);
     // Nor may the realtime period be shorter than the runtime, of which a cgroup has but a share.
     let parent = folder(&bundle, "cpu").unwrap().with_file_name("cpu.rt_runtime_us");
-    if std::fs::write(parent, "20000").is_ok() {
+    if std::fs::write(parent, "200000").is_ok() {
         update(&[("cpu-rt-period", "1000000"), ("cpu-rt-runtime", "10000")]);
         update(&[("cpu-rt-period", "5000"), ("cpu-rt-runtime", "50")]);
         update(&[("cpu-rt-period", "1000000"), ("cpu-rt-runtime", "10000")]);
