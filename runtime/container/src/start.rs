@@ -54,8 +54,8 @@ pub(crate) fn see_off(socket: impl AsFd, folder: &Folder, record: &Record) -> Re
                 let state = folder.state(record);
                 listener.serve(socket.as_fd(), init.as_fd(), record.pid, number, &state)?;
             }
-            // The connection is closed by exec, and by a death before it.
-            Report::Died if record.ended_before_its_program() => return Err(died()),
+            // The connection is closed by exec, and by a death before it, which comes to its end then.
+            Report::Died if record.ends_before_its_program() => return Err(died()),
             Report::Hooks | Report::Ready(_) | Report::Cloned(..) | Report::Died => return Ok(()),
         }
     }

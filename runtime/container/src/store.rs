@@ -44,6 +44,8 @@ pub(crate) const UNMADE_SOCKET: &str = "unmade.sock";
 const MEMORY: &str = "memory.json";
 /// Between two looks at a lock that somebody holds: a lock cannot be polled.
 pub(crate) const LOCK_PAUSE: Duration = Duration::from_millis(1);
+/// How long the end of a process may take that has closed its sockets.
+const DEATH_TIME: Duration = Duration::from_secs(10);
 /// No state file is longer.
 const MAX_RECORD: u64 = 16 << 20;
 
@@ -259,12 +261,21 @@ impl Record {
         if self.is_restored { !self.is_being_restored } else { init.has_executed() }
     }
 
-    /// Whether init can be seen to have ended without having come to its program. That the kernel
-    /// refused to execute it is the program's own failure, which it has told on its stderr.
-    pub(crate) fn ended_before_its_program(&self) -> bool {
-        let is_refusal = |init: ProcessStat| init.exit_status == REFUSED_PROGRAM << 8;
-        self.init()
-            .is_some_and(|init| init.has_ended() && !init.has_executed() && !is_refusal(init))
+    /// Whether init, which has closed its connection, ends without having come to its program. That the
+    /// kernel refused to execute it is the program's own failure, which it has told on its stderr.
+    pub(crate) fn ends_before_its_program(&self) -> bool {
+        let deadline = Instant::now() + DEATH_TIME;
+        while let Some(init) = self.init().filter(|init| !init.has_executed()) {
+            if init.has_ended() {
+                return init.exit_status != REFUSED_PROGRAM << 8;
+            }
+            // Whoever dies closes its sockets a moment before it has ended.
+            if Instant::now() > deadline {
+                return true;
+            }
+            std::thread::sleep(LOCK_PAUSE);
+        }
+        false
     }
 
     /// Init, also as a zombie.

@@ -171,7 +171,11 @@ impl Tree<'_> {
             None => detached(mount)?,
         };
         if mount.fstype == "mqueue" && mount.options.bind.is_none() {
-            self.plan.mount_label.set_on(&tree).map_err(refused(step))?;
+            match self.plan.mount_label.set_on(&tree) {
+                // It belongs to who made the ipc namespace, whom the user namespace does not know.
+                Err(Errno::PERM) if self.plan.new_user_namespace => {}
+                result => result.map_err(refused(step))?,
+            }
         }
         if let Some(mode) = self.inherited_mode(mount) {
             // Not by a mount option, which would show in the list of mounts.

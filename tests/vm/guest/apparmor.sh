@@ -34,6 +34,12 @@ expect "no new privileges" "$(run)" "$denied"
 configured box '' "$look"
 sed -i 's/"uid":0,"gid":0/"uid":7,"gid":8/; s/"gid":0,"uid":0/"uid":7,"gid":8/' /payload/bundle/config.json
 expect "ordinary user" "$(run)" "$denied"
+configured box '' "$look"
+# Also from a user namespace.
+sed -i 's#"devices":\[{[^]]*/dev/forbidden[^]]*\]#"devices":[]#; s#"namespaces":\[#"uidMappings":[{"containerID":0,"hostID":100000,"size":65536}],"gidMappings":[{"containerID":0,"hostID":100000,"size":65536}],"namespaces":[{"type":"user"},#' \
+    /payload/bundle/config.json
+chmod 755 /payload/bundle
+expect "user namespace" "$(run)" "$denied"
 configured unconfined '' 'cat /proc/self/attr/current /hidden'
 expect unconfined "$(run)" "$(printf 'unconfined\ncontent')"
 

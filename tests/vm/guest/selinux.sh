@@ -54,6 +54,15 @@ expect mounts "$mounts" "$(printf "%s tmpfs $files\n" /scratch /own /dev /sys/fi
 configured $box '' 'cat /proc/keys'
 expect keys "$(run | sed 's/.* perm \([^ ]*\) .* keyring */\1 /')" "3f1b0000 _ses.box: empty"
 
+configured $box '' 'cat /proc/self/attr/current; grep context= /proc/self/mountinfo'
+# Also from a user namespace.
+sed -i 's#"devices":\[{[^]]*/dev/forbidden[^]]*\]#"devices":[]#; s#"namespaces":\[#"uidMappings":[{"containerID":0,"hostID":100000,"size":65536}],"gidMappings":[{"containerID":0,"hostID":100000,"size":65536}],"namespaces":[{"type":"user"},#' \
+    /payload/bundle/config.json
+chmod 755 /payload/bundle
+said=$(run | tr -d '\000')
+has "user namespace" "$said" "$box"
+expect "mounts of a user namespace" "$(echo "$said" | grep -c "context=\"$files\"")" 5
+
 # One that the policy does not know is told of before there is a container.
 configured a:b:c '' true
 has unknown "$(run | tr -d '\\')" 'can'"'"'t set process label: write "a:b:c": invalid argument'
