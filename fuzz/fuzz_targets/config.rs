@@ -19,6 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
         bundle: Path::new("/bundle"),
         base: Vec::new(),
         cgroups: CgroupMounts::default(),
+        mount_label: spec.linux.as_ref().map_or("", |linux| &linux.mount_label),
     });
     if let Some(process) = &spec.process {
         let _ = identity::check(&process.user);
@@ -30,7 +31,7 @@ fuzz_target!(|bytes: &[u8]| {
             None,
             None,
         );
-        let _ = labels::exec_label(&process.apparmor_profile, &process.selinux_label);
+        let _ = labels::Labels::new(&process.apparmor_profile, &process.selinux_label);
     }
     let Some(linux) = &spec.linux else { return };
     let _ = sysctls::check(

@@ -18,7 +18,8 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::io::unix::AsyncFd;
 
@@ -27,6 +28,8 @@ const PROGRAM: &str = "gantry-supervisor";
 const BECOME: &str = "--become-supervisor";
 /// How long a supervisor may take until it answers.
 const START_LIMIT: Duration = Duration::from_secs(60);
+/// How often one is started that ends before it answers.
+const MOST_STARTS: usize = 3;
 /// How long it may take to end.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(2);
@@ -63,7 +66,7 @@ impl OwnSupervisor {
     /// Makes sure that one runs and speaks our protocol.
     pub(crate) async fn ensure(&self) -> anyhow::Result<()> {
         let begun = Instant::now();
-        let mut started = false;
+        let mut starts = Vec::<Arc<OnceLock<ExitStatus>>>::new();
         loop {
             let running = self.is_running();
             if running && let Some(version) = self.version().await {
@@ -72,9 +75,16 @@ impl OwnSupervisor {
                 }
                 return Ok(());
             }
-            if !running && !started {
-                self.start()?;
-                started = true;
+            if !running {
+                let end = starts.last().map(|start| start.get());
+                match end {
+                    Some(Some(end)) if starts.len() == MOST_STARTS => {
+                        bail!("the supervisor ended ({end}); its log is {}", self.log().display())
+                    }
+                    None | Some(Some(_)) => starts.push(self.start()?),
+                    // It has not come to its pid file yet.
+                    Some(None) => {}
+                }
             }
             if begun.elapsed() > START_LIMIT {
                 bail!("the supervisor does not answer; its log is {}", self.log().display());
@@ -151,7 +161,8 @@ impl OwnSupervisor {
         Some(answer.into_inner().version)
     }
 
-    fn start(&self) -> anyhow::Result<()> {
+    /// Starts it; what is returned is set when it has ended.
+    fn start(&self) -> anyhow::Result<Arc<OnceLock<ExitStatus>>> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o711)
@@ -183,12 +194,16 @@ impl OwnSupervisor {
             .spawn()
             .with_context(|| format!("start {}", program.display()))?;
         // Reaped by a thread that costs nothing while it waits; the daemon may end first.
+        let end = Arc::new(OnceLock::new());
+        let told = end.clone();
         std::thread::Builder::new().name("reaper".to_owned()).stack_size(64 * 1024).spawn(
             move || {
-                let _ = child.wait();
+                if let Ok(status) = child.wait() {
+                    let _ = told.set(status);
+                }
             },
         )?;
-        Ok(())
+        Ok(end)
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 use tests_engine::Stage;
 use tests_harness::daemon::signal;
-use tests_harness::{Daemon, output_of, wait};
+use tests_harness::{Daemon, describe, output_of, program, wait};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -123,4 +123,30 @@ fn an_init_reaps_passes_signals_on_and_cannot_be_written() {
     let _ = client.ok(&["stop", "small"]);
     assert_eq!(client.ok(&["wait", "small"]), "9");
     let _ = client.ok(&["rm", "small"]);
+}
+
+#[test]
+fn a_supervisor_that_cannot_start_is_not_waited_for() {
+    let roots = tempfile::tempdir().unwrap();
+    let path = |name: &str| roots.path().join(name);
+    std::fs::create_dir(path("data")).unwrap();
+    std::fs::write(path("data/metadata.redb"), "no index".repeat(1000)).unwrap();
+    let output = Command::new(program("gantryd"))
+        .arg("--data-root")
+        .arg(path("data"))
+        .arg("--exec-root")
+        .arg(path("exec"))
+        .arg("--pidfile")
+        .arg(path("pid"))
+        .arg(format!("--host=unix://{}", path("docker.sock").display()))
+        .output()
+        .expect("start gantryd");
+    let log = path("exec/supervisor/supervisor.log");
+    let logged = std::fs::read_to_string(&log).unwrap_or_default();
+    // Its tmpfs stays for the next daemon.
+    let _ = output_of(Command::new("umount").arg(path("exec")));
+    assert!(!output.status.success());
+    let told = format!("the supervisor ended (exit status: 1); its log is {}", log.display());
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&told), "{}", describe(&output));
+    assert!(logged.contains("metadata.redb is damaged"), "{logged}");
 }
