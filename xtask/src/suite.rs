@@ -31,7 +31,10 @@ pub(crate) fn run(arguments: &[&str], words: &[&str]) -> Result<Vec<String>> {
         return Ok(Vec::new());
     }
     let failed = &verdict.failed;
-    if failed.is_empty() || failed.len() > MOST_TRIED_AGAIN {
+    if failed.is_empty() {
+        bail!("cargo test: no test failed, but something did not compile, or ended early");
+    }
+    if failed.len() > MOST_TRIED_AGAIN {
         bail!("cargo test: {} tests failed", failed.len());
     }
     println!("=== once more: {}", failed.join(", "));

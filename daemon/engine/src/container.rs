@@ -64,6 +64,7 @@ pub(crate) struct Container {
     rootfs: Mutex<Option<Vec<types::Mount>>>,
     /// Attachments that wait for its task.
     gate: tokio::sync::Mutex<attach::Gate>,
+    /// Attachments that are about to.
     promised: attach::Promised,
     /// Its exec sessions.
     pub(crate) execs: Mutex<Vec<ExecId>>,

@@ -4,11 +4,10 @@ mod convert;
 
 use crate::Supervisor;
 use crate::call::{Answer, answer, filters, scope, to_its_end};
-use contracts_shim_api::task::StateResponse;
 use contracts_shim_api::task::{
     CloseIoRequest as ShimCloseIo, ExecProcessRequest as ShimExec, KillRequest as ShimKill, Method,
     PauseRequest, PidsRequest, PidsResponse, ResizePtyRequest as ShimResize, ResumeRequest,
-    StatsRequest, StatsResponse, UpdateTaskRequest as ShimUpdate,
+    StateResponse, StatsRequest, StatsResponse, UpdateTaskRequest as ShimUpdate,
 };
 use contracts_supervisor_api::services::containers::Container;
 use contracts_supervisor_api::services::tasks::tasks_server::Tasks;
