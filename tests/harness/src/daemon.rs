@@ -23,7 +23,7 @@ impl Daemon {
     /// Starts a daemon with further command-line options.
     ///
     /// # Panics
-    /// When it does not answer within half a minute; the message holds its log.
+    /// When it does not answer within a minute; the message holds its log.
     #[must_use]
     pub fn start(options: &[&str]) -> Self {
         Self::start_with(options, &[])
@@ -32,7 +32,7 @@ impl Daemon {
     /// Starts a daemon with further options and environment variables.
     ///
     /// # Panics
-    /// When it does not answer within half a minute; the message holds its log.
+    /// When it does not answer within a minute; the message holds its log.
     #[must_use]
     pub fn start_with(options: &[&str], environment: &[(&str, &str)]) -> Self {
         let roots =
@@ -52,7 +52,7 @@ impl Daemon {
     /// Starts the daemon's program, after [`Self::kill`] or [`Self::terminate`].
     ///
     /// # Panics
-    /// When it does not answer within half a minute; the message holds its log.
+    /// When it does not answer within a minute; the message holds its log.
     pub fn launch(&mut self) {
         assert!(self.process.is_none(), "the daemon runs already");
         let log =

@@ -21,7 +21,7 @@ impl Reference {
     /// everyone else's traffic.
     ///
     /// # Panics
-    /// When it does not answer within forty seconds.
+    /// When it does not answer within two minutes.
     #[must_use]
     pub fn dockerd(options: &[&str]) -> Self {
         Self::dockerd_from(&engines(), options)
@@ -30,7 +30,7 @@ impl Reference {
     /// A dockerd from a folder that also holds the programs it starts.
     ///
     /// # Panics
-    /// When it does not answer within forty seconds.
+    /// When it does not answer within two minutes.
     #[must_use]
     pub fn dockerd_from(programs: &Path, options: &[&str]) -> Self {
         let roots = folder();
@@ -71,7 +71,7 @@ impl Reference {
     /// Debian's containerd, with `programs` first on its PATH.
     ///
     /// # Panics
-    /// When it does not answer within forty seconds.
+    /// When it does not answer within two minutes.
     #[must_use]
     pub fn containerd(programs: &Path) -> Self {
         let roots = folder();

@@ -88,7 +88,7 @@ impl Terminal {
     /// Waits until the screen shows `text`.
     ///
     /// # Panics
-    /// After twenty seconds, with the screen.
+    /// After a minute, with the screen.
     pub fn expect(&self, text: &str) {
         wait::until(&format!("{text:?} on the screen"), Duration::from_secs(60), || {
             let screen = self.screen();

@@ -29,10 +29,10 @@ pub fn page(address: impl Into<IpAddr>, port: u16) -> Result<String, String> {
 /// As [`page`], from this machine's loopback, once the server is there.
 ///
 /// # Panics
-/// When nobody answers for ten seconds.
+/// When nobody answers for a minute.
 #[must_use]
 pub fn page_soon(port: u16) -> String {
-    wait::until("the server to answer", PATIENCE, || page(Ipv4Addr::LOCALHOST, port))
+    wait::until("the server to answer", Duration::from_secs(60), || page(Ipv4Addr::LOCALHOST, port))
 }
 
 /// The host's address in the default network.
